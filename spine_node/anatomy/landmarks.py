@@ -1,0 +1,148 @@
+"""Landmarks of a standing spine, as plain facts in LPS millimetres. `locate` finds them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+import numpy as np
+
+from spine_node.imaging.volume import FloatArray
+
+
+def _freeze(array: FloatArray, shape: tuple[int, ...], *, unit: bool = False) -> FloatArray:
+    frozen = np.array(array, dtype=np.float64)
+    if frozen.shape != shape or not np.isfinite(frozen).all():
+        raise ValueError(f"expected finite numbers of shape {shape}, got {frozen.tolist()}")
+    if unit and abs(float(np.linalg.norm(frozen)) - 1) > 1e-6:
+        raise ValueError(f"a direction must have unit length, got {float(np.linalg.norm(frozen)):.6f}")
+    frozen.setflags(write=False)
+    return frozen
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Endplate:
+    """One vertebral endplate, as the plane that best fits its surface.
+
+    Attributes
+    ----------
+    centre_mm : ndarray, shape (3,)
+        Centroid of the surface, LPS.
+    normal : ndarray, shape (3,)
+        Unit vector, LPS, pointing cranially for both endplates of a body.
+    residual_mm : float
+        RMS distance of the surface points used to the plane; 0 when the plane is given, not fitted.
+    anterior_mm, posterior_mm, left_mm, right_mm : ndarray, shape (3,)
+        The plate's edges on its midsagittal and midcoronal chords, LPS.
+    """
+
+    centre_mm: FloatArray
+    normal: FloatArray
+    residual_mm: float
+    anterior_mm: FloatArray
+    posterior_mm: FloatArray
+    left_mm: FloatArray
+    right_mm: FloatArray
+
+    def __post_init__(self) -> None:
+        for name in ("centre_mm", "anterior_mm", "posterior_mm", "left_mm", "right_mm"):
+            object.__setattr__(self, name, _freeze(getattr(self, name), (3,)))
+        object.__setattr__(self, "normal", _freeze(self.normal, (3,), unit=True))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Vertebra:
+    """One vertebra's landmarks; what could not be located is None, and `Spine.missing` says why.
+
+    Attributes
+    ----------
+    level : str
+        A key of `levels.VERTEBRA_VALUES`.
+    body_centre_mm : ndarray, shape (3,)
+        Centroid of the vertebral body (not of the whole vertebra), LPS.
+    superior, inferior : Endplate or None
+    axes : ndarray, shape (3, 3), or None
+        Columns: the vertebra's own left (X), posterior (Y) and cranial (Z) unit directions, LPS.
+        None without posterior elements: a body alone does not show its rotation.
+    """
+
+    level: str
+    body_centre_mm: FloatArray
+    superior: Endplate | None
+    inferior: Endplate | None
+    axes: FloatArray | None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "body_centre_mm", _freeze(self.body_centre_mm, (3,)))
+        if self.axes is not None:
+            object.__setattr__(self, "axes", _freeze(self.axes, (3, 3)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FemoralHead:
+    """A femoral head as a sphere. `side` is "left" or "right"."""
+
+    side: str
+    centre_mm: FloatArray
+    radius_mm: float
+    residual_mm: float
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "centre_mm", _freeze(self.centre_mm, (3,)))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Vertical:
+    """The direction against gravity, and how it is known.
+
+    Attributes
+    ----------
+    direction : ndarray, shape (3,)
+        Unit vector, LPS.
+    provenance : str
+        In words, for the report: "image axis, posture declared standing", "given by the user", ...
+    standing : bool or None
+        True when the posture is declared upright, False when declared otherwise, None when unknown.
+    """
+
+    direction: FloatArray = field(default_factory=lambda: np.array([0.0, 0.0, 1.0]))
+    provenance: str = "image z axis, posture not declared"
+    standing: bool | None = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "direction", _freeze(self.direction, (3,), unit=True))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Spine:
+    """Everything that was located.
+
+    Attributes
+    ----------
+    vertebrae : tuple of Vertebra
+        Cranial to caudal, each level at most once.
+    s1 : Endplate or None
+        Superior endplate of S1.
+    heads : mapping of side to FemoralHead
+    vertical : Vertical
+    missing : mapping of str to str
+        Why a landmark is None: keys such as "s1", "femoral_head_left", "L1", "L1.superior", "T8.axes".
+    quality : tuple of str
+        Sentences on what was seen and may matter (islands dropped, residuals, field edge).
+    """
+
+    vertebrae: tuple[Vertebra, ...]
+    s1: Endplate | None
+    heads: Mapping[str, FemoralHead]
+    vertical: Vertical
+    missing: Mapping[str, str] = field(default_factory=dict)
+    quality: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "heads", MappingProxyType(dict(self.heads)))
+        object.__setattr__(self, "missing", MappingProxyType(dict(self.missing)))
+
+    def vertebra(self, level: str) -> Vertebra | None:
+        """The vertebra of this level, if located."""
+        return next((v for v in self.vertebrae if v.level == level), None)

@@ -1,0 +1,45 @@
+"""Every error this package raises on purpose, and its fate.
+
+    SpineNodeError
+    ├── Refused              the data: never retried, kept on disk, said in words
+    │   ├── SeriesRefused    a DICOM series that cannot become a volume
+    │   ├── LabelMapRefused  a label map that cannot be measured
+    │   ├── BundleRefused    a model bundle that cannot be trusted or used
+    │   └── ConfigRefused    a configuration that cannot be used
+    └── Unavailable          the world: retried with back-off for hours
+        └── PeerUnavailable  a DICOM peer that did not answer, or asked us to come back
+
+Anything else that is raised is a bug: the job fails, its traceback is kept, the operator is told.
+"""
+
+
+class SpineNodeError(Exception):
+    """Anything this package raises on purpose."""
+
+
+class Refused(SpineNodeError):
+    """The data cannot be used: the message says what was seen, what was expected, what it means."""
+
+
+class SeriesRefused(Refused):
+    """This DICOM series cannot become a volume."""
+
+
+class LabelMapRefused(Refused):
+    """This label map cannot be measured."""
+
+
+class BundleRefused(Refused):
+    """This model bundle cannot be trusted or does not fit."""
+
+
+class ConfigRefused(Refused):
+    """This configuration cannot be used."""
+
+
+class Unavailable(SpineNodeError):
+    """The world is not ready (a peer, a disk): the same call may succeed later."""
+
+
+class PeerUnavailable(Unavailable):
+    """A DICOM peer did not answer, or asked to be called again later."""

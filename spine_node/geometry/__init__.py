@@ -1,0 +1,1 @@
+"""Lines, planes, spheres and angles in LPS millimetres: no voxels, no vertebrae."""

@@ -1,0 +1,1 @@
+"""Images as numbers on a grid in the patient: no files, no anatomy."""

@@ -1,0 +1,1 @@
+"""DICOM associations: SCP and SCU. Home of pynetdicom."""

@@ -1,0 +1,73 @@
+"""NIfTI files in and out: the format of researchers' label maps. Knows nothing of DICOM."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+from spine_node.errors import LabelMapRefused, SeriesRefused
+from spine_node.imaging.affine import lps_from_ras, ras_from_lps
+from spine_node.imaging.volume import Grid, LabelMap, Volume
+
+
+def _read(path: Path) -> tuple[Grid, nib.spatialimages.SpatialImage]:
+    image = nib.load(path)
+    if not isinstance(image, nib.spatialimages.SpatialImage) or len(image.shape) != 3:
+        raise ValueError(f"expected a 3-D image, found shape {getattr(image, 'shape', None)}")
+    i, j, k = image.shape
+    return Grid((i, j, k), lps_from_ras(np.asarray(image.affine))), image
+
+
+def read_volume(path: Path) -> Volume:
+    """Grey values of a NIfTI file, scaled as its header says, float32.
+
+    Raises
+    ------
+    SeriesRefused
+        If the file is no three-dimensional NIfTI image with a usable affine.
+    """
+    try:
+        grid, image = _read(path)
+        values = np.asarray(image.dataobj, dtype=np.float32)
+    except (OSError, ValueError, nib.filebasedimages.ImageFileError) as error:
+        raise SeriesRefused(f"{path} is not a NIfTI volume: {error}") from error
+    return Volume(grid, values)
+
+
+def read_label_map(path: Path) -> LabelMap:
+    """Structure values of a NIfTI file.
+
+    Raises
+    ------
+    LabelMapRefused
+        If the file is no three-dimensional NIfTI image, or holds other values than whole 0..255.
+    """
+    try:
+        grid, image = _read(path)
+        raw = np.asarray(image.dataobj)
+    except (OSError, ValueError, nib.filebasedimages.ImageFileError) as error:
+        raise LabelMapRefused(f"{path} is not a NIfTI label map: {error}") from error
+    labels = raw.astype(np.uint8)
+    if not np.array_equal(labels, raw):
+        raise LabelMapRefused(
+            f"{path} is not a label map: it holds values from {raw.min():g} to {raw.max():g}, "
+            "whole numbers from 0 to 255 were expected. Is it the image itself?"
+        )
+    return LabelMap(grid, labels)
+
+
+def write_label_map(label_map: LabelMap, path: Path) -> None:
+    """Write structure values as NIfTI uint8, compressed when the name ends in .gz."""
+    image = nib.Nifti1Image(label_map.labels, ras_from_lps(label_map.grid.affine))
+    image.set_data_dtype(np.uint8)
+    image.header.set_xyzt_units("mm")
+    nib.save(image, path)
+
+
+def write_volume(volume: Volume, path: Path) -> None:
+    """Write grey values as NIfTI in their own type."""
+    image = nib.Nifti1Image(volume.values, ras_from_lps(volume.grid.affine))
+    image.header.set_xyzt_units("mm")
+    nib.save(image, path)

@@ -1,0 +1,1 @@
+"""Spinal parameters: from landmarks to numbers, each with its definition. No voxels, no files."""

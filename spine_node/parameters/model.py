@@ -1,0 +1,156 @@
+"""Parameter, NotMeasured and Measurements: what is reported, and its JSON (schema 1)."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from spine_node.imaging.volume import FloatArray
+
+SCHEMA = 1
+"""Version of the JSON form; raised when a reader written for the last one could misread it."""
+
+_OPTIONAL = ("level", "upper", "apex", "lower", "side", "uncertainty")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Line:
+    """Where a number was read: a polyline to draw.
+
+    Attributes
+    ----------
+    role : str
+        "arm" (of an angle), "centre", "plumb", "axis".
+    points_mm : ndarray, shape (n, 3)
+        LPS.
+    """
+
+    role: str
+    points_mm: FloatArray
+
+    def __post_init__(self) -> None:
+        points = np.array(self.points_mm, dtype=np.float64).reshape(-1, 3)
+        points.setflags(write=False)
+        object.__setattr__(self, "points_mm", points)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Parameter:
+    """One measured number.
+
+    Attributes
+    ----------
+    key : str
+        A key of the catalogue ("PI", "COBB", "AVR", ...).
+    value : float
+        In `unit`; the sign is the catalogue's.
+    unit : str
+        UCUM: "deg" or "mm".
+    method : str
+        Which of the competing definitions, in the catalogue's words.
+    level, upper, apex, lower : str, optional
+        Levels that the number belongs to.
+    side : str, optional
+        "left" or "right" (convexity of a curve, direction of an offset or a rotation).
+    uncertainty : float, optional
+        Half width of the 95 % interval, in `unit`.
+    lines : tuple of Line
+        Evidence, for pictures and SCOORD3D; not part of the JSON.
+    """
+
+    key: str
+    value: float
+    unit: str
+    method: str
+    level: str | None = None
+    upper: str | None = None
+    apex: str | None = None
+    lower: str | None = None
+    side: str | None = None
+    uncertainty: float | None = None
+    lines: tuple[Line, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not np.isfinite(self.value):
+            raise ValueError(f"{self.key} must be finite: use NotMeasured with its reason")
+
+
+@dataclass(frozen=True, slots=True)
+class NotMeasured:
+    """A parameter that cannot be measured here: a result, with its reason in words."""
+
+    key: str
+    reason: str
+    level: str | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Measurements:
+    """Everything measured on one spine.
+
+    Attributes
+    ----------
+    frame : str
+        "PATIENT" (vertical and femoral heads) or "SCANNER" (fallback), clinical frames P and S.
+    vertical : str
+        Provenance of the vertical, in words.
+    """
+
+    frame: str
+    vertical: str
+    parameters: tuple[Parameter, ...]
+    not_measured: tuple[NotMeasured, ...] = ()
+    quality: tuple[str, ...] = field(default=())
+
+    def get(self, key: str, level: str | None = None) -> Parameter | None:
+        """The first parameter with this key (and level), if measured."""
+        return next((p for p in self.parameters if p.key == key and level in (None, p.level)), None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """The JSON form as plain values, numbers rounded to 0.001."""
+        return {
+            "schema": SCHEMA,
+            "frame": self.frame,
+            "vertical": self.vertical,
+            "parameters": [
+                {"key": p.key, "value": round(float(p.value), 3), "unit": p.unit}
+                | {name: _plain(getattr(p, name)) for name in _OPTIONAL if getattr(p, name) is not None}
+                | {"method": p.method}
+                for p in self.parameters
+            ],
+            "not_measured": [
+                {"key": n.key, **({"level": n.level} if n.level else {}), "reason": n.reason}
+                for n in self.not_measured
+            ],
+            "quality": list(self.quality),
+        }
+
+    def to_json(self) -> str:
+        """measurements.json."""
+        return json.dumps(self.to_dict(), indent=2) + "\n"
+
+    @classmethod
+    def from_dict(cls, data: dict[str, Any]) -> Measurements:
+        """Read the JSON form back.
+
+        Raises
+        ------
+        ValueError
+            If the schema is another one.
+        """
+        if data.get("schema") != SCHEMA:
+            raise ValueError(f"measurements have schema {data.get('schema')}, this software reads {SCHEMA}")
+        return cls(
+            frame=data["frame"],
+            vertical=data.get("vertical", ""),
+            parameters=tuple(Parameter(**p) for p in data["parameters"]),
+            not_measured=tuple(NotMeasured(**n) for n in data["not_measured"]),
+            quality=tuple(data["quality"]),
+        )
+
+
+def _plain(value: Any) -> Any:
+    return round(float(value), 3) if isinstance(value, float) else value

@@ -1,0 +1,1 @@
+"""The training protocol: phantom to samples to weights to a bundle, and its evaluation."""
