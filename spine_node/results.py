@@ -1,0 +1,85 @@
+"""The results folder of one analysis: written whole or not at all.
+
+    labels.nii.gz  measurements.json  dicom/{seg,sr}.dcm  pictures/*.png  stl/*.stl  done.json
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from spine_node.dicom.pictures import write_pictures
+from spine_node.dicom.stl import write_stl
+from spine_node.nifti import write_label_map
+from spine_node.pipeline import Results
+
+DONE = "done.json"
+"""Written last: its presence says that the folder is complete."""
+
+
+def write_results(results: Results, out: Path) -> dict[str, Any]:
+    """Write every result of one series into `out`, replacing what stood there.
+
+    The folder is filled beside its place and renamed, so that a reader, or a re-run after a kill,
+    never meets half of it.
+
+    Returns
+    -------
+    dict
+        The contents of done.json: UIDs of the source and of each DICOM object.
+    """
+    partial = out.with_name(out.name + ".partial")
+    shutil.rmtree(partial, ignore_errors=True)
+    (partial / "dicom").mkdir(parents=True)
+    write_label_map(results.segmentation.label_map, partial / "labels.nii.gz")
+    (partial / "measurements.json").write_text(results.measurements.to_json())
+    for name, dataset in (("seg", results.seg), ("sr", results.sr)):
+        dataset.save_as(partial / "dicom" / f"{name}.dcm", enforce_file_format=True)
+    write_pictures(
+        results.volume, results.segmentation.label_map, results.measurements, partial / "pictures"
+    )
+    write_stl(results.segmentation.label_map, partial / "stl")
+    done = {
+        "study_uid": str(results.seg.StudyInstanceUID),
+        "objects": {
+            name: {"sop_instance_uid": str(ds.SOPInstanceUID), "sop_class_uid": str(ds.SOPClassUID)}
+            for name, ds in (("seg", results.seg), ("sr", results.sr))
+        },
+    }
+    (partial / DONE).write_text(json.dumps(done, indent=2) + "\n")
+    _sync_tree(partial)
+    if out.exists():
+        shutil.rmtree(out)
+    partial.rename(out)
+    _sync_directory(out.parent)
+    return done
+
+
+def read_done(out: Path) -> dict[str, Any] | None:
+    """The contents of done.json, or None when the folder is not complete."""
+    try:
+        done: dict[str, Any] = json.loads((out / DONE).read_text())
+    except FileNotFoundError:
+        return None
+    return done
+
+
+def _sync_tree(folder: Path) -> None:
+    for path in sorted(folder.rglob("*")):
+        if path.is_dir():
+            _sync_directory(path)
+        else:
+            with path.open("rb+") as file:
+                os.fsync(file.fileno())
+    _sync_directory(folder)
+
+
+def _sync_directory(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
