@@ -1,0 +1,46 @@
+"""What the node accepts over an association: SOP classes and transfer syntaxes.
+
+The SCP stores bytes and decodes no pixels, so every syntax that `dicom.voxels` can decode later is
+accepted. Big endian is not: it was retired in 2006, and offered beside little endian by all who know it.
+"""
+
+from __future__ import annotations
+
+from pynetdicom.presentation import PresentationContext, build_context
+
+VERIFICATION = "1.2.840.10008.1.1"
+
+IMAGE_CLASSES = {
+    "1.2.840.10008.5.1.4.1.1.2": "CT Image Storage",
+    "1.2.840.10008.5.1.4.1.1.2.1": "Enhanced CT Image Storage",
+    "1.2.840.10008.5.1.4.1.1.2.2": "Legacy Converted Enhanced CT Image Storage",
+    "1.2.840.10008.5.1.4.1.1.13.1.1": "X-Ray 3D Angiographic Image Storage",
+    "1.2.840.10008.5.1.4.1.1.13.1.2": "X-Ray 3D Craniofacial Image Storage",
+}
+"""SOP classes the node stores: every way a CBCT device writes a volume (PS3.6 A)."""
+
+IMPLICIT_LITTLE, EXPLICIT_LITTLE = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1"
+DEFLATED_LITTLE = "1.2.840.10008.1.2.1.99"
+
+TRANSFER_SYNTAXES = {
+    EXPLICIT_LITTLE: "Explicit VR Little Endian",
+    IMPLICIT_LITTLE: "Implicit VR Little Endian",
+    DEFLATED_LITTLE: "Deflated Explicit VR Little Endian",
+    "1.2.840.10008.1.2.4.57": "JPEG Lossless (Process 14)",
+    "1.2.840.10008.1.2.4.70": "JPEG Lossless (Process 14, Selection Value 1)",
+    "1.2.840.10008.1.2.4.80": "JPEG-LS Lossless",
+    "1.2.840.10008.1.2.4.81": "JPEG-LS Near-Lossless",
+    "1.2.840.10008.1.2.4.90": "JPEG 2000 Lossless",
+    "1.2.840.10008.1.2.4.91": "JPEG 2000",
+    "1.2.840.10008.1.2.4.201": "High-Throughput JPEG 2000 Lossless",
+    "1.2.840.10008.1.2.4.202": "High-Throughput JPEG 2000 Lossless RPCL",
+    "1.2.840.10008.1.2.4.203": "High-Throughput JPEG 2000",
+    "1.2.840.10008.1.2.5": "RLE Lossless",
+}
+"""Transfer syntaxes the node stores as received; of several offered in one context the first here wins."""
+
+
+def storage_contexts() -> list[PresentationContext]:
+    """The contexts a receiving node supports: every image class in every syntax, and verification."""
+    contexts = [build_context(uid, list(TRANSFER_SYNTAXES)) for uid in IMAGE_CLASSES]
+    return [*contexts, build_context(VERIFICATION, [EXPLICIT_LITTLE, IMPLICIT_LITTLE])]
