@@ -1,6 +1,6 @@
 """The results folder of one analysis: written whole or not at all.
 
-    labels.nii.gz  measurements.json  dicom/{seg,sr}.dcm  pictures/*.png  stl/*.stl  done.json
+labels.nii.gz  measurements.json  dicom/{seg,sr}.dcm  pictures/*.png  stl/*.stl  done.json
 """
 
 from __future__ import annotations
@@ -38,9 +38,7 @@ def write_results(results: Results, out: Path) -> dict[str, Any]:
     (partial / "measurements.json").write_text(results.measurements.to_json())
     for name, dataset in (("seg", results.seg), ("sr", results.sr)):
         dataset.save_as(partial / "dicom" / f"{name}.dcm", enforce_file_format=True)
-    write_pictures(
-        results.volume, results.segmentation.label_map, results.measurements, partial / "pictures"
-    )
+    write_pictures(results.volume, results.segmentation.label_map, results.measurements, partial / "pictures")
     write_stl(results.segmentation.label_map, partial / "stl")
     done = {
         "study_uid": str(results.seg.StudyInstanceUID),

@@ -110,6 +110,13 @@ class Engine:
         with SetWorkflowID(f"analyse:{job}"):
             DBOS.enqueue_workflow(ANALYSE, self._analyse, job)
 
+    def killed_jobs(self) -> list[str]:
+        """Jobs whose analysis killed its process more often than is allowed; the engine runs them no more."""
+        ended = DBOS.list_workflows(
+            status="MAX_RECOVERY_ATTEMPTS_EXCEEDED", workflow_id_prefix="analyse:", load_input=False
+        )
+        return [w.workflow_id.removeprefix("analyse:") for w in ended]
+
     def pending(self) -> Mapping[str, int]:
         """How many workflows wait or run, by queue."""
         waiting = DBOS.list_queued_workflows(load_input=False)

@@ -1,0 +1,229 @@
+"""The commands. Each body is one call into the core; errors become exit codes here and nowhere else.
+
+Results go to stdout, everything else to stderr. Heavy packages (torch, monai, highdicom, matplotlib)
+are imported by the command that needs them, so that `--help` and the receiving process start fast.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from spine_node import __version__
+from spine_node.errors import Refused, SpineNodeError
+from spine_node.logs import configure_logs
+
+REFUSED, FAILED = 3, 1
+
+app = typer.Typer(
+    name="spine-node",
+    help="A PACS-integrated DICOM node for the standing spine: cone-beam CT in, DICOM SEG and structured "
+    "reports out. Research software, not a medical device.",
+    epilog="Exit status: 0 done, 3 refused (the data; the reason is on stderr), 1 anything else.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    add_completion=False,
+)
+
+ConfigFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--config", exists=True, dir_okay=False, help="TOML file; config/node.toml explains every key."
+    ),
+]
+Device = Annotated[str, typer.Option(help="auto (a GPU when there is one), cpu, or cuda:N.")]
+Model = Annotated[
+    Path | None, typer.Option(exists=True, file_okay=False, help="Model bundle; default: models/spinenet.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print measurements.json instead of a table.")]
+
+
+def main() -> None:
+    """Run one command and exit with its status."""
+    try:
+        app()
+    except SystemExit as end:
+        # The command line library says 2 for wrong usage; we promise 1 for anything that is not data.
+        sys.exit(FAILED if end.code == 2 else end.code)
+    except Refused as refusal:
+        print(f"{type(refusal).__name__}: {refusal}", file=sys.stderr)
+        sys.exit(REFUSED)
+    except SpineNodeError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        sys.exit(FAILED)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _print_version(value: bool) -> None:
+    if value:
+        print(f"spine-node {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _common(
+    log_level: Annotated[str, typer.Option(help="DEBUG, INFO, WARNING or ERROR.")] = "INFO",
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    configure_logs(log_level)
+
+
+@app.command()
+def serve(config: ConfigFile = None) -> None:
+    """Run the node: receive series, segment and measure them, send SEG and SR to the destinations.
+
+    Stops cleanly on SIGTERM or Ctrl-C; what was in flight is resumed by the next start. Listens on
+    loopback and accepts any sender unless the config says otherwise.
+    """
+    from spine_node.config import load_settings
+    from spine_node.node import serve as run_node
+
+    run_node(load_settings(config), config)
+
+
+@app.command(hidden=True)
+def worker(config: ConfigFile = None) -> None:
+    """The process that segments and measures; `serve` starts it."""
+    from spine_node.config import load_settings
+    from spine_node.node import work
+
+    work(load_settings(config))
+
+
+@app.command()
+def check(config: ConfigFile = None) -> None:
+    """Validate a config and call every destination by C-ECHO, before going live.
+
+    Exit status: 0 all well, 3 the config is refused, 1 a destination did not answer.
+    """
+    from spine_node.config import load_settings
+    from spine_node.node import check as run_check
+
+    if not run_check(load_settings(config)):
+        raise typer.Exit(FAILED)
+
+
+@app.command()
+def analyse(
+    series_dir: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="One DICOM series.")],
+    out: Annotated[
+        Path, typer.Option(file_okay=False, help="Folder for the results; replaced if it exists.")
+    ],
+    as_json: AsJson = False,
+    device: Device = "auto",
+    model: Model = None,
+) -> None:
+    """Segment and measure one series on disk. Sends nothing, needs no running node.
+
+    Writes labels.nii.gz, measurements.json, dicom/seg.dcm, dicom/sr.dcm, pictures/ and stl/.
+    Exit status: 0 measured, 3 refused (with the reason in words), 1 anything else.
+    """
+    from spine_node import pipeline
+    from spine_node.dicom.series import read_series
+    from spine_node.results import write_results
+    from spine_node.segmentation.inference import BundleSegmenter
+    from spine_node.tables import print_measurements
+
+    series = read_series(series_dir)
+    segmenter = BundleSegmenter(model, device=device)
+    with _progress("Analysing") as report:
+        results = pipeline.analyse(series, segmenter, __version__, report)
+        write_results(results, out)
+    print_measurements(results.measurements, as_json=as_json)
+    print(f"Results are in {out}", file=sys.stderr)
+
+
+@app.command()
+def segment(
+    source: Annotated[
+        Path, typer.Argument(metavar="INPUT", exists=True, help="A DICOM folder or a NIfTI volume.")
+    ],
+    out: Annotated[Path, typer.Option(dir_okay=False, help="Label map to write (.nii.gz).")],
+    device: Device = "auto",
+    model: Model = None,
+) -> None:
+    """Segment one volume into a NIfTI label map. Measures nothing."""
+    from spine_node import nifti
+    from spine_node.segmentation.inference import BundleSegmenter
+
+    if source.is_dir():
+        from spine_node.dicom.series import read_series
+        from spine_node.dicom.voxels import read_volume
+
+        volume = read_volume(read_series(source))
+    else:
+        volume = nifti.read_volume(source)
+    segmenter = BundleSegmenter(model, device=device)
+    with _progress("Segmenting") as report:
+        segmentation = segmenter.segment(volume, report)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    nifti.write_label_map(segmentation.label_map, out)
+    for sentence in segmentation.quality:
+        print(sentence, file=sys.stderr)
+    print(out)
+
+
+@app.command()
+def measure(
+    labels: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="NIfTI label map.")],
+    as_json: AsJson = False,
+) -> None:
+    """Measure a label map: the numbers the node would report for it.
+
+    The values are those of the README's table: bodies 1-25 and 28, posterior elements + 100, sacrum 26,
+    hip bones 29/30 and femoral heads 31/32 (left/right).
+    """
+    from spine_node import nifti
+    from spine_node.anatomy.locate import locate
+    from spine_node.parameters.measure import measure as measure_spine
+    from spine_node.tables import print_measurements
+
+    print_measurements(measure_spine(locate(nifti.read_label_map(labels))), as_json=as_json)
+
+
+@app.command()
+def phantom(
+    out: Annotated[Path, typer.Option(file_okay=False, help="Folder to write into.")],
+    seed: Annotated[int, typer.Option(help="The same seed gives the same spine, voxel for voxel.")] = 1,
+    spacing: Annotated[float, typer.Option(min=0.2, max=4.0, help="Voxel size, mm.")] = 1.0,
+    clean: Annotated[
+        bool, typer.Option("--clean", help="A clean adult: little noise, no metal, moderate curves.")
+    ] = False,
+) -> None:
+    """Make a standing CBCT phantom: DICOM series, exact label map and exact parameters.
+
+    Writes dicom/, labels.nii.gz and truth.json (the schema of measurements.json).
+    """
+    from spine_node.phantom.generate import generate
+    from spine_node.phantom.series import write_phantom
+
+    write_phantom(generate(seed, spacing_mm=spacing, clean=clean), out)
+    print(out)
+
+
+@app.command()
+def demo(
+    dicom_folder: Annotated[
+        Path | None, typer.Argument(exists=True, file_okay=False, help="A CT series; default: a phantom.")
+    ] = None,
+    out: Annotated[Path, typer.Option(file_okay=False, help="Folder for what the demo leaves.")] = Path(
+        "runs/demo"
+    ),
+    orthanc: Annotated[bool, typer.Option(help="Use Orthanc as the PACS where it is installed.")] = True,
+) -> None:
+    """See the whole node work on this machine: PACS, node, C-STORE there and back, results, pictures."""
+    from spine_node.demo import run_demo
+
+    run_demo(dicom_folder, out, use_orthanc=orthanc)
+
+
+def _progress(title: str):  # type: ignore[no-untyped-def]
+    from spine_node.tables import progress
+
+    return progress(title)

@@ -1,0 +1,216 @@
+"""The whole node on one machine, to look at: a PACS, the node, one study there and back.
+
+Starts everything as the processes a hospital would run, on loopback ports that are free, and ends
+what it started. Nothing here is needed by the node itself.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from rich.console import Console
+
+from spine_node.errors import PeerUnavailable, Refused, Unavailable
+from spine_node.ledger import Job, Ledger
+from spine_node.network.scu import Peer, echo, find_instances, send
+from spine_node.parameters.model import Measurements
+from spine_node.tables import print_measurements, progress
+
+PATIENCE_S = 1800.0
+"""How long the demo waits for results before it says that something is wrong."""
+
+_MARK = ".spine-node-demo"
+console = Console(stderr=True)
+
+
+def run_demo(dicom_folder: Path | None, out: Path, *, use_orthanc: bool) -> None:
+    """Send one study through a node and a PACS on this machine and show what came back.
+
+    Parameters
+    ----------
+    dicom_folder : Path, optional
+        A CT series; without one, a phantom study is made.
+    out : Path
+        Replaced if an earlier demo made it.
+
+    Raises
+    ------
+    Refused
+        If `out` holds something else, or the node refused the series.
+    Unavailable
+        If results did not arrive in time.
+    """
+    started = time.monotonic()
+    _fresh(out)
+    source = dicom_folder or _phantom_study(out)
+    paths = sorted(p for p in source.rglob("*") if p.is_file())
+    pacs = Peer(name="pacs", ae_title="DEMOPACS", host="127.0.0.1", port=_free_port())
+    node = Peer(name="node", ae_title="SPINENODE", host="127.0.0.1", port=_free_port())
+    with ExitStack() as processes:
+        kind = processes.enter_context(_pacs(pacs, out / "pacs", use_orthanc=use_orthanc))
+        console.print(f"PACS   {pacs.ae_title} on port {pacs.port}: {kind}")
+        processes.enter_context(_node(node, pacs, out))
+        console.print(f"Node   {node.ae_title} on port {node.port}, log in {out / 'node.log'}")
+        outcomes = send(node, paths, "DEMOMODALITY")
+        stored = sum(outcome.stored for outcome in outcomes)
+        console.print(f"Sent   {stored} of {len(paths)} instances to the node by C-STORE")
+        job = _await_results(out / "node" / "node.sqlite", out / "node.log")
+        found = find_instances(pacs, job.study_uid, calling_ae="DEMOMODALITY")
+        arrived = sorted(i.modality for i in found if i.modality in ("SEG", "SR"))
+        if arrived != ["SEG", "SR"]:
+            raise Unavailable(
+                f"the PACS holds {arrived or 'no result'} of the study, SEG and SR were expected"
+            )
+        console.print(f"[green]The PACS now holds SEG and SR[/] of study {job.study_uid}")
+    results = out / "node" / "results" / job.job
+    print_measurements(
+        Measurements.from_dict(json.loads((results / "measurements.json").read_text())), as_json=False
+    )
+    for what, where in (
+        ("Pictures", results / "pictures"),
+        ("DICOM objects", results / "dicom"),
+        ("STL", results / "stl"),
+        ("Label map", results / "labels.nii.gz"),
+    ):
+        print(f"{what:14}{where}")
+    console.print(f"Done in {time.monotonic() - started:.0f} s. The node and the PACS are stopped.")
+
+
+def _fresh(out: Path) -> None:
+    if out.exists() and any(out.iterdir()) and not (out / _MARK).exists():
+        raise Refused(f"{out} is not empty and no earlier demo made it. Name another folder with --out.")
+    shutil.rmtree(out, ignore_errors=True)
+    out.mkdir(parents=True)
+    (out / _MARK).touch()
+
+
+def _phantom_study(out: Path) -> Path:
+    from spine_node.phantom.generate import generate
+    from spine_node.phantom.series import write_phantom
+
+    with console.status("Making a standing CBCT phantom ..."):
+        write_phantom(generate(7, spacing_mm=1.0, clean=True), out / "study")
+    console.print(f"Study  a phantom; its exact truth is in {out / 'study' / 'truth.json'}")
+    return out / "study" / "dicom"
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def _running(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    with log.open("wb") as sink:
+        process = subprocess.Popen(
+            command, stdout=sink, stderr=sink, env=os.environ | {"TCP_NODELAY": "1"}, start_new_session=True
+        )
+    try:
+        yield process
+    finally:
+        process.send_signal(signal.SIGTERM)
+        try:
+            process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+@contextmanager
+def _pacs(peer: Peer, folder: Path, *, use_orthanc: bool) -> Iterator[str]:
+    folder.mkdir()
+    program = shutil.which("Orthanc") if use_orthanc else None
+    if program:
+        config = folder / "orthanc.json"
+        config.write_text(json.dumps(_orthanc_config(peer, folder)))
+        command, kind = [program, str(config)], "Orthanc"
+    else:
+        command = [
+            sys.executable,
+            "-m",
+            "spine_node.network.pacs",
+            peer.ae_title,
+            str(peer.port),
+            str(folder),
+        ]
+        kind = "the small embedded PACS (Orthanc is not installed)"
+    with _running(command, folder.parent / "pacs.log") as process:
+        _await_echo(peer, process, folder.parent / "pacs.log")
+        yield kind
+
+
+def _orthanc_config(peer: Peer, folder: Path) -> dict[str, object]:
+    return {
+        "Name": "Spine Node demo",
+        "StorageDirectory": str(folder / "db"),
+        "IndexDirectory": str(folder / "db"),
+        "HttpServerEnabled": False,
+        "DicomAet": peer.ae_title,
+        "DicomPort": peer.port,
+        "DicomAlwaysAllowEcho": True,
+        "DicomAlwaysAllowStore": True,
+        "DicomAlwaysAllowFind": True,
+        "UnknownSopClassAccepted": True,
+        "OverwriteInstances": True,
+    }
+
+
+@contextmanager
+def _node(node: Peer, pacs: Peer, out: Path) -> Iterator[None]:
+    config = out / "node.toml"
+    config.write_text(
+        "# The node of this demo. config/node.toml explains every key.\n"
+        f'[scp]\nae_title = "{node.ae_title}"\nhost = "{node.host}"\nport = {node.port}\n\n'
+        f'[storage]\nfolder = "{(out / "node").resolve()}"\n\n'
+        "[series]\nquiet_s = 3.0\n\n"
+        f'[[destinations]]\nname = "pacs"\nae_title = "{pacs.ae_title}"\nhost = "{pacs.host}"\nport = {pacs.port}\n'
+    )
+    command = [sys.executable, "-m", "spine_node", "serve", "--config", str(config)]
+    with _running(command, out / "node.log") as process:
+        _await_echo(node, process, out / "node.log")
+        yield
+
+
+def _await_echo(peer: Peer, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            echo(peer, "DEMOMODALITY")
+            return
+        except PeerUnavailable:
+            if process.poll() is not None or time.monotonic() > deadline:
+                tail = log.read_text(errors="replace")[-2000:]
+                raise Unavailable(f"{peer.ae_title} did not start; the end of {log}:\n{tail}") from None
+            time.sleep(0.2)
+
+
+def _await_results(database: Path, log: Path) -> Job:
+    ledger = Ledger(f"sqlite:///{database}")
+    deadline = time.monotonic() + PATIENCE_S
+    with progress("Waiting") as report:
+        while time.monotonic() < deadline:
+            jobs = ledger.jobs()
+            if jobs:
+                job = jobs[-1]
+                report(job.fraction, f"{job.state} {job.stage}".strip())
+                if job.state == "delivered":
+                    return job
+                if job.state in ("refused", "ignored"):
+                    raise Refused(f"the node {job.state} the series: {job.reason}")
+                if job.state in ("failed", "undelivered"):
+                    raise Unavailable(f"the series {job.state}: {job.reason}\nThe node's log is {log}")
+            else:
+                report(0.0, "the node waits for the series to be complete")
+            time.sleep(0.3)
+    raise Unavailable(f"no result within {PATIENCE_S:.0f} s; the node's log is {log}")
