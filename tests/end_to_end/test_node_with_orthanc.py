@@ -1,0 +1,147 @@
+"""The story of the node, with a real PACS: a study goes in, SEG and SR come back into it, once."""
+
+from __future__ import annotations
+
+import io
+import json
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+import pytest
+
+from spine_node.dicom.checks import segment_centroids
+from spine_node.dicom.sr import read_sr
+from spine_node.network.scu import Peer, send
+from spine_node.nifti import read_label_map
+from spine_node.parameters.model import Measurements
+from tests.end_to_end.conftest import RunningNode, Study, make_study
+
+pytestmark = pytest.mark.orthanc
+
+ANGLE_TOLERANCE_DEG, DISTANCE_TOLERANCE_MM = 5.0, 5.0
+
+
+def rest(url: str, body: object | None = None, method: str | None = None) -> Any:
+    data = None if body is None else json.dumps(body).encode()
+    request = urllib.request.Request(url, data=data, method=method)
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=120) as answer:
+        raw = answer.read()
+    return json.loads(raw) if raw[:1] in (b"{", b"[") else raw
+
+
+def results_in(orthanc: Any, study_uid: str) -> dict[str, list[pydicom.Dataset]]:
+    """Everything but the source images that the PACS holds of a study, by modality."""
+    found: dict[str, list[pydicom.Dataset]] = {}
+    query = {"Level": "Instance", "Query": {"StudyInstanceUID": study_uid}}
+    for instance in rest(f"{orthanc.url}/tools/find", query):
+        tags = rest(f"{orthanc.url}/instances/{instance}/simplified-tags")
+        if tags["Modality"] in ("SEG", "SR"):
+            raw = rest(f"{orthanc.url}/instances/{instance}/file")
+            found.setdefault(tags["Modality"], []).append(pydicom.dcmread(io.BytesIO(raw)))
+    return found
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
+    return make_study(7, tmp_path_factory.mktemp("study"))
+
+
+def test_a_study_routed_by_the_pacs_comes_back_as_seg_and_sr_in_that_study(
+    orthanc: Any, node_in: Callable[..., RunningNode], study: Study
+) -> None:
+    pacs = Peer(name="pacs", ae_title=orthanc.ae_title, host="127.0.0.1", port=orthanc.port)
+    node = node_in(pacs)
+    modality = {"AET": node.peer.ae_title, "Host": "127.0.0.1", "Port": node.peer.port}
+    rest(f"{orthanc.url}/modalities/node", modality, "PUT")
+
+    assert all(outcome.stored for outcome in send(pacs, sorted(study.series.glob("*.dcm")), "SCANNER"))
+    orthanc_study = rest(
+        f"{orthanc.url}/tools/find", {"Level": "Study", "Query": {"StudyInstanceUID": study.study_uid}}
+    )
+    rest(f"{orthanc.url}/modalities/node/store", orthanc_study)
+    job = node.wait_for_job(study.study_uid, "delivered")
+
+    results = results_in(orthanc, study.study_uid)
+    assert {modality: len(objects) for modality, objects in results.items()} == {"SEG": 1, "SR": 1}
+    source = pydicom.dcmread(next(study.series.glob("*.dcm")), stop_before_pixels=True)
+    for (result,) in results.values():
+        assert result.PatientID == source.PatientID
+        assert result.AccessionNumber == source.AccessionNumber
+    _is_where_the_label_map_says(results["SEG"][0], node.folder / "data" / "results" / job.job)
+    measured = Measurements.from_dict(
+        json.loads((node.folder / "data" / "results" / job.job / "measurements.json").read_text())
+    )
+    _agrees(read_sr(results["SR"][0]), measured, 0.02, 0.02)
+    _agrees(measured, study.phantom.truth, ANGLE_TOLERANCE_DEG, DISTANCE_TOLERANCE_MM)
+
+    # The same study again: the same objects, no second result.
+    assert all(outcome.stored for outcome in node.send(study.series))
+    node.wait_until(lambda: not _receiving(node), "the re-sent series is recognised", 30)
+    again = results_in(orthanc, study.study_uid)
+    assert [d.SOPInstanceUID for d in again["SEG"]] == [results["SEG"][0].SOPInstanceUID]
+    assert [d.SOPInstanceUID for d in again["SR"]] == [results["SR"][0].SOPInstanceUID]
+    assert len(node.ledger.jobs()) == 1
+
+
+def test_a_worker_killed_in_the_middle_of_an_analysis_leaves_exactly_one_result(
+    orthanc: Any, node_in: Callable[..., RunningNode], tmp_path: Path
+) -> None:
+    study = make_study(8, tmp_path / "study", spacing_mm=2.5)
+    node = node_in(Peer(name="pacs", ae_title=orthanc.ae_title, host="127.0.0.1", port=orthanc.port))
+    node.send(study.series)
+    node.wait_for_job(study.study_uid, "analysing")
+    worker = node.worker()
+    assert worker is not None
+    worker.kill()
+    node.wait_for_job(study.study_uid, "delivered")
+    results = results_in(orthanc, study.study_uid)
+    assert {modality: len(objects) for modality, objects in results.items()} == {"SEG": 1, "SR": 1}
+
+
+def test_a_node_stopped_in_the_middle_goes_on_where_it_was(
+    orthanc: Any, node_in: Callable[..., RunningNode], tmp_path: Path
+) -> None:
+    """SIGTERM during an analysis: nothing is lost, nothing is done twice, no process stays behind."""
+    study = make_study(9, tmp_path / "study", spacing_mm=2.5)
+    node = node_in(Peer(name="pacs", ae_title=orthanc.ae_title, host="127.0.0.1", port=orthanc.port))
+    node.send(study.series)
+    node.wait_for_job(study.study_uid, "analysing")
+    node.stop()
+    assert results_in(orthanc, study.study_uid) == {}
+    node.start()
+    node.wait_for_job(study.study_uid, "delivered")
+    results = results_in(orthanc, study.study_uid)
+    assert {modality: len(objects) for modality, objects in results.items()} == {"SEG": 1, "SR": 1}
+
+
+def _receiving(node: RunningNode) -> list[Path]:
+    data = node.folder / "data" / "inbox"
+    return [p for state in ("receiving", "claimed") for p in (data / state).iterdir()]
+
+
+def _is_where_the_label_map_says(seg: pydicom.Dataset, results: Path) -> None:
+    """Centroids from the SEG that the PACS holds, by its own geometry, against the label map's."""
+    label_map = read_label_map(results / "labels.nii.gz")
+    for label, centroid in segment_centroids(seg).items():
+        level = {v for v in (label, label + 100) if v <= 255}
+        voxels = np.argwhere(np.isin(label_map.labels, list(level)))
+        expected = label_map.grid.to_mm(voxels.mean(axis=0))
+        assert np.linalg.norm(centroid - expected) < 0.5 * label_map.grid.spacing_mm.min(), label
+
+
+def _agrees(measured: Measurements, truth: Measurements, degrees: float, millimetres: float) -> None:
+    """Every parameter of the truth is measured, within the tolerance of its unit."""
+    wrong = []
+    for expected in truth.parameters:
+        found = [p for p in measured.parameters if p.key == expected.key and p.level == expected.level]
+        if expected.key == "COBB":
+            found = [p for p in found if p.side == expected.side]
+        tolerance = degrees if expected.unit == "deg" else millimetres
+        if not found or min(abs(p.value - expected.value) for p in found) > tolerance:
+            where = expected.level or expected.apex or ""
+            wrong.append(f"{expected.key} {where}: {[p.value for p in found]}, truth {expected.value:.1f}")
+    assert not wrong, "\n".join(wrong)
