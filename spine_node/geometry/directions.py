@@ -48,7 +48,9 @@ def across(vector: ArrayLike, axis: ArrayLike) -> FloatArray:
     v, n = unit(vector), unit(axis)
     part = v - np.dot(v, n) * n
     if np.linalg.norm(part) < PROJECTION_FLOOR:
-        raise DegenerateGeometry("the direction is parallel to the plane normal and leaves no trace in the plane")
+        raise DegenerateGeometry(
+            "the direction is parallel to the plane normal and leaves no trace in the plane"
+        )
     return unit(part)
 
 

@@ -74,9 +74,11 @@ class Blob:
         for axis in range(3):
             face = self.grid.voxel_mm3 / float(self.grid.spacing_mm[axis])
             for index in (self.volume_low[axis], self.volume_high[axis]):
-                area += face * float(np.take(self.mask, index, axis=axis).sum()) if (
-                    0 <= index < self.mask.shape[axis]
-                ) else 0.0
+                area += (
+                    face * float(np.take(self.mask, index, axis=axis).sum())
+                    if (0 <= index < self.mask.shape[axis])
+                    else 0.0
+                )
         return area
 
 
