@@ -31,7 +31,7 @@ _SOP_CLASS, _SOP_INSTANCE = Tag("SOPClassUID"), Tag("SOPInstanceUID")
 _STUDY, _SERIES = Tag("StudyInstanceUID"), Tag("SeriesInstanceUID")
 
 
-class UnreadableHead(ValueError):
+class UnreadableHeadError(ValueError):
     """The encoded data set cannot be followed as far as its Series Instance UID."""
 
 
@@ -57,7 +57,7 @@ def read_head(encoded: BinaryIO, transfer_syntax: str) -> Head:
 
     Raises
     ------
-    UnreadableHead
+    UnreadableHeadError
         If the bytes are not a data set in this transfer syntax.
     """
     if transfer_syntax != DEFLATED_LITTLE:
@@ -96,7 +96,7 @@ def _parse(encoded: BinaryIO, *, implicit: bool) -> Head:
         found = read_dataset(encoded, implicit, True, stop_when=past_series, specific_tags=wanted)
         values = [_uid(found.get_item(tag)) for tag in wanted]
     except (EOFError, OSError, ValueError, KeyError, NotImplementedError, BytesLengthException) as problem:
-        raise UnreadableHead(
+        raise UnreadableHeadError(
             f"the data set cannot be read up to its Series Instance UID: {problem}"
         ) from problem
     return Head(*values)
@@ -115,5 +115,5 @@ def _inflated(encoded: BinaryIO, size: int) -> bytes:
         while len(out) < size and (block := encoded.read(1 << 16)):
             out += inflater.decompress(block, size - len(out))
     except zlib.error as problem:
-        raise UnreadableHead(f"the data set is not deflated as it should be: {problem}") from problem
+        raise UnreadableHeadError(f"the data set is not deflated as it should be: {problem}") from problem
     return bytes(out)

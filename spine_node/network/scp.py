@@ -30,7 +30,7 @@ from spine_node.network.contexts import storage_contexts
 from spine_node.network.part10 import (
     IMPLEMENTATION_CLASS_UID,
     IMPLEMENTATION_VERSION,
-    UnreadableHead,
+    UnreadableHeadError,
     file_header,
     read_head,
 )
@@ -189,12 +189,12 @@ class StorageSCP:
         try:
             head = read_head(spool.reader(), transfer_syntax)
             if (head.sop_class_uid, head.sop_uid) != (sop_class_uid, sop_uid):
-                raise _Mismatch(f"data set is instance {head.sop_uid or '(none)'}")
+                raise _MismatchError(f"data set is instance {head.sop_uid or '(none)'}")
             header = file_header(sop_class_uid, sop_uid, transfer_syntax)
             stored = self._inbox.store(head.series_uid, sop_uid, calling_ae, chain([header], spool.chunks()))
-        except _Mismatch as problem:
+        except _MismatchError as problem:
             status, comment = Status.DATA_SET_DOES_NOT_MATCH_SOP_CLASS, str(problem)
-        except (UnreadableHead, ValueError) as problem:
+        except (UnreadableHeadError, ValueError) as problem:
             status, comment = Status.CANNOT_UNDERSTAND, str(problem)
         except OSError as problem:
             status, comment = Status.OUT_OF_RESOURCES, f"not stored: {problem.strerror or problem}"
@@ -244,7 +244,7 @@ class _Tally:
         return {"address": self.address, "stored": self.stored, "refused": self.refused, "seconds": seconds}
 
 
-class _Mismatch(Exception):
+class _MismatchError(Exception):
     """The data set is not the instance that the request announced."""
 
 

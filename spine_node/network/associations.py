@@ -1,0 +1,80 @@
+"""Associations that we ask for: who answers, who does not, and why in words.
+
+An association that is refused for good (the peer does not know our AE title) is an answer; one that
+cannot be had now (no connection, no answer, a limit reached) is `PeerUnavailable`.
+"""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from pynetdicom import AE, evt
+from pynetdicom.association import Association
+from pynetdicom.presentation import PresentationContext
+
+from spine_node.errors import PeerUnavailable
+from spine_node.network.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
+from spine_node.network.peer import Peer
+
+_PERMANENT = 0x01
+
+
+class NotAcceptedError(Exception):
+    """The peer answered, and will not have us: the association, or each context, was rejected."""
+
+
+@contextmanager
+def associated(peer: Peer, calling_ae: str, contexts: Sequence[PresentationContext]) -> Iterator[Association]:
+    """An association with the peer, released at the end, aborted when the body raises.
+
+    Raises
+    ------
+    PeerUnavailable
+        If the peer cannot be reached, does not answer, aborts, or rejects for the time being.
+    NotAcceptedError
+        If it rejects the association for good, or none of the contexts.
+    """
+    ae = AE(calling_ae)
+    ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
+    ae.implementation_version_name = IMPLEMENTATION_VERSION
+    ae.connection_timeout = ae.acse_timeout = peer.connect_timeout_s
+    ae.dimse_timeout = ae.network_timeout = peer.answer_timeout_s
+    association = ae.associate(
+        peer.host,
+        peer.port,
+        contexts=list(contexts),
+        ae_title=peer.ae_title,
+        max_pdu=0,  # the answers are small; what we send is cut to the peer's maximum
+        evt_handlers=[(evt.EVT_CONN_OPEN, _send_at_once)],
+    )
+    if not association.is_established:
+        raise _why_not(association, peer)
+    try:
+        yield association
+    except BaseException:
+        association.abort()
+        raise
+    association.release()
+
+
+def require_answer(peer: Peer, status: object, request: str) -> None:
+    """Raise PeerUnavailable when pynetdicom's answer is empty: a timeout, an abort, a lost connection."""
+    if not status:
+        raise PeerUnavailable(f"{peer} did not answer {request}: the association was lost or timed out")
+
+
+def _send_at_once(event: evt.Event) -> None:
+    # Else a data set's last, short packet waits for the acknowledgement of the one before it.
+    event.assoc.dul.socket.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def _why_not(association: Association, peer: Peer) -> Exception:
+    answer = association.acceptor.primitive
+    if association.is_rejected and answer is not None:
+        words = f"{peer} rejected the association: {answer.reason_str}".strip()
+        return NotAcceptedError(words) if answer.result == _PERMANENT else PeerUnavailable(words)
+    if answer is not None and answer.result == 0:
+        return NotAcceptedError(f"{peer} accepts none of the SOP classes offered")
+    return PeerUnavailable(f"no association with {peer}: no connection, or no answer in time")
