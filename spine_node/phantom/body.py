@@ -1,0 +1,170 @@
+"""The vertebral body: a waisted elliptic cylinder, flattened behind, between two exact endplates."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spine_node.phantom.lattice import Field, Lattice
+
+Point = NDArray[np.float64]
+
+
+def _radius(
+    x: Field | NDArray[np.float64], y: Field | NDArray[np.float64], notch: float
+) -> NDArray[np.floating]:
+    """1 on the outline of an endplate in unit coordinates (x left, y posterior, -1..1)."""
+    x2 = x * x
+    dent = np.maximum(1 - x2 * 1.6, 0)
+    behind = np.maximum(y, 0) * (1 + notch * dent * dent)
+    y2 = np.where(y > 0, behind, y) ** 2
+    round_ = x2 + y2
+    square = np.sqrt(x2 * x2 + y2 * y2)
+    return np.asarray(np.sqrt(np.where(y > 0, 0.45 * round_ + 0.55 * square, round_)))
+
+
+@lru_cache(maxsize=64)
+def _outline(notch: float) -> tuple[float, float, float, float]:
+    """Centroid (y), mean of the dish, its slope along y, and back edge on the midline; unit coordinates.
+
+    The dish is (1 - radius^2)^2. Mean and slope are those of the least-squares plane over the
+    outline, so that a dished endplate keeps the plane it was given.
+    """
+    c = (np.arange(400) + 0.5) / 200 - 1
+    x, y = np.meshgrid(c, c * 1.05, indexing="ij")
+    r = _radius(x, y, notch)
+    inside = r < 1
+    yi = y[inside]
+    centroid = float(yi.mean())
+    dish = (1 - r[inside] ** 2) ** 2
+    mean = float(dish.mean())
+    slope = float(((dish - mean) * (yi - centroid)).sum() / ((yi - centroid) ** 2).sum())
+    return centroid, mean, slope, 1 / (1 + notch)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Body:
+    """A vertebral body in the patient frame.
+
+    Attributes
+    ----------
+    superior_mm, inferior_mm : ndarray, shape (3,)
+        Centroids of the endplates; one is exactly along `axes[:, 2]` from the other.
+    superior_normal, inferior_normal : ndarray, shape (3,)
+        Unit, cranial.
+    axes : ndarray, shape (3, 3)
+        Columns: left, posterior, cranial.
+    half_width_mm, half_depth_mm, concavity_mm : tuple of float
+        At the inferior, at the superior endplate.
+    waist : float
+        Fraction by which the body is narrower at mid height.
+    notch : float
+        Fraction by which the back of the outline is dented at the midline.
+    """
+
+    superior_mm: Point
+    inferior_mm: Point
+    superior_normal: Point
+    inferior_normal: Point
+    axes: NDArray[np.float64]
+    half_width_mm: tuple[float, float]
+    half_depth_mm: tuple[float, float]
+    waist: float
+    concavity_mm: tuple[float, float]
+    notch: float
+
+    @property
+    def height_mm(self) -> float:
+        """Distance between the endplates' centroids."""
+        return float(np.linalg.norm(self.superior_mm - self.inferior_mm))
+
+    @property
+    def middle_mm(self) -> Point:
+        """Half-way between the endplates' centroids (not the centroid of the body)."""
+        return np.asarray((self.superior_mm + self.inferior_mm) / 2)
+
+    @property
+    def back_mm(self) -> float:
+        """Depth of the posterior wall behind the axis, at mid height on the midline."""
+        centroid, _, _, back = _outline(self.notch)
+        return (back - centroid) * float(np.mean(self.half_depth_mm)) * (1 - self.waist)
+
+    def box(self) -> tuple[Point, Point]:
+        """Two corners of a box in mm that holds the body."""
+        reach = 1.1 * max(*self.half_width_mm, *self.half_depth_mm) + 2
+        ends = np.stack([self.superior_mm, self.inferior_mm])
+        return ends.min(axis=0) - reach, ends.max(axis=0) + reach
+
+    def distance(self, at: Lattice) -> Field:
+        """Signed distance at each voxel, mm, negative inside."""
+        X, Y, _ = self.axes.T
+        centroid, mean, slope, _ = _outline(self.notch)
+        above = at.along(self.superior_normal, self.superior_mm)
+        below = -at.along(self.inferior_normal, self.inferior_mm)
+        t = np.clip(-below / np.maximum(-(above + below), np.float32(1e-3)), 0, 1)
+        narrow = 1 - np.float32(4 * self.waist) * t * (1 - t)
+        half = [
+            narrow * np.float32(i) + narrow * t * np.float32(s - i)
+            for i, s in (self.half_width_mm, self.half_depth_mm)
+        ]
+        x = at.along(X, self.inferior_mm) / half[0]
+        y = at.along(Y, self.inferior_mm) / half[1]
+        y += np.float32(centroid)
+        k = _radius(x, y, self.notch).astype(np.float32)
+        gradient = np.sqrt((x / half[0]) ** 2 + (y / half[1]) ** 2)
+        side = k * (k - 1) / np.maximum(gradient, np.float32(1e-3))
+        dish = np.maximum(1 - k * k, 0)
+        dish = dish * dish - np.float32(mean) - np.float32(slope) * (y - np.float32(centroid))
+        dish[k > 1.15] = np.float32(-mean)
+        above += np.float32(self.concavity_mm[1]) * dish
+        below += np.float32(self.concavity_mm[0]) * dish
+        return np.asarray(np.maximum(np.maximum(above, below), side))
+
+    def centroid_mm(self, step_mm: float = 1.25) -> Point:
+        """Centroid of the body's volume, from its own signed distance on a fine lattice."""
+        low, high = self.box()
+        shape = tuple(int(n) for n in np.ceil((high - low) / step_mm).astype(int) + 1)
+        affine = np.diag([step_mm, step_mm, step_mm, 1.0])
+        affine[:3, 3] = low
+        at = Lattice(shape, affine)  # type: ignore[arg-type]
+        filled = np.clip(0.5 - self.distance(at) / step_mm, 0, 1).astype(np.float64)
+        index = np.array([np.average(np.arange(n), weights=_sum_but(filled, k)) for k, n in enumerate(shape)])
+        return np.asarray(low + step_mm * index)
+
+    def plate_edges(self, which: str) -> tuple[Point, Point, Point, Point]:
+        """Anterior, posterior, left and right edges of the "superior" or "inferior" endplate, mm."""
+        top = which == "superior"
+        centre, normal = (
+            (self.superior_mm, self.superior_normal) if top else (self.inferior_mm, self.inferior_normal)
+        )
+        a, b = self.half_width_mm[top], self.half_depth_mm[top]
+        centroid, _, _, back = _outline(self.notch)
+        side = float(_side(self.notch, centroid))
+
+        def on_plane(x: float, y: float) -> Point:
+            flat = x * self.axes[:, 0] + y * self.axes[:, 1]
+            return np.asarray(
+                centre + flat - self.axes[:, 2] * float(flat @ normal) / float(self.axes[:, 2] @ normal)
+            )
+
+        return (
+            on_plane(0, (-1 - centroid) * b),
+            on_plane(0, (back - centroid) * b),
+            on_plane(side * a, 0),
+            on_plane(-side * a, 0),
+        )
+
+
+def _sum_but(filled: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
+    return np.asarray(filled.sum(axis=tuple(a for a in range(3) if a != axis)))
+
+
+@lru_cache(maxsize=64)
+def _side(notch: float, y: float) -> float:
+    """Half width of the outline at this y, unit coordinates."""
+    x = np.linspace(0.5, 1.2, 1401)
+    inside = _radius(x, np.full_like(x, y), notch) < 1
+    return float(x[inside][-1])

@@ -1,0 +1,265 @@
+"""A standing person in a cone-beam scanner: image, exact label map, exact landmarks, true parameters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from spine_node.anatomy.landmarks import Spine
+from spine_node.imaging.volume import Grid, LabelMap, Volume
+from spine_node.parameters.model import Measurements
+from spine_node.phantom import paint, physics, scene, tissue, truth
+from spine_node.phantom.lattice import Lattice
+from spine_node.phantom.pose import SpineSpec, random_spec
+from spine_node.phantom.skeleton import Skeleton, build, landmarks
+
+FieldOfView = Literal["random", "whole", "thoracolumbar", "lumbopelvic", "cervicothoracic"]
+
+SLAB_VOXELS = 24_000_000
+"""How many voxels are painted at once: bounds the memory beside the result."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Phantom:
+    """One simulated examination.
+
+    Attributes
+    ----------
+    volume : Volume
+        Grey values, float32, in (slice, row, column) order; not Hounsfield units.
+    label_map : LabelMap
+        Exact structures on the same grid; 0 outside the imaged cylinder.
+    semantic : ndarray of uint8
+        Kind of tissue (`scene.SEMANTIC`) on the same grid.
+    landmarks : Spine
+        Exact landmarks of what lies wholly inside the image, LPS.
+    truth : Measurements
+    seed : int
+    spec : SpineSpec
+        The person.
+    """
+
+    volume: Volume
+    label_map: LabelMap
+    semantic: NDArray[np.uint8]
+    landmarks: Spine
+    truth: Measurements
+    seed: int
+    spec: SpineSpec
+
+
+def generate(
+    seed: int,
+    *,
+    spacing_mm: float = 1.0,
+    field_of_view: FieldOfView = "whole",
+    clean: bool = False,
+    painting: Literal["cbct", "random"] = "cbct",
+    spec: SpineSpec | None = None,
+) -> Phantom:
+    """Make a phantom; the same arguments give the same voxels.
+
+    Parameters
+    ----------
+    seed : int
+    spacing_mm : float
+        Voxel size, isotropic.
+    field_of_view
+        "whole" reaches from the neck to below the femoral heads; "random" draws one.
+    clean : bool
+        A usual adult, little noise, nothing cut off.
+    painting
+        "cbct" as a scanner would show it, "random" with any contrast.
+    spec : SpineSpec, optional
+        The person; drawn from the seed when not given.
+    """
+    rng = np.random.default_rng(seed)
+    drawn = random_spec(rng, adult_clean=clean)
+    spec = spec or drawn
+    skeleton = build(spec)
+    to_patient = _standing_place(spec)
+    grid = _grid(skeleton, to_patient, spacing_mm, field_of_view, clean, rng)
+    at = Lattice.of(grid, np.linalg.inv(to_patient))
+    scanner = physics.Scanner.draw(rng, clean=clean)
+    habitus = tissue.Habitus.draw(rng)
+    palette = paint.ct_palette(rng, clean=clean) if painting == "cbct" else paint.random_palette(rng)
+    values, labels, semantic = _image(skeleton, at, scanner, habitus, palette, seed, rng)
+    everything = landmarks(skeleton, to_patient)
+    visible = _visible(everything, grid, scanner.field_radius_mm)
+    return Phantom(
+        Volume(grid, values),
+        LabelMap(grid, labels),
+        semantic,
+        visible,
+        truth.measure(everything, visible),
+        seed,
+        spec,
+    )
+
+
+def _standing_place(spec: SpineSpec) -> NDArray[np.float64]:
+    """Patient frame to LPS: turned about the vertical, shifted in the scanner; shape (4, 4)."""
+    c, s = np.cos(np.radians(spec.yaw_deg)), np.sin(np.radians(spec.yaw_deg))
+    place = np.eye(4)
+    place[:2, :2] = [[c, -s], [s, c]]
+    place[:2, 3] = spec.shift_mm
+    return place
+
+
+def _grid(
+    skeleton: Skeleton,
+    to_patient: NDArray[np.float64],
+    spacing_mm: float,
+    field_of_view: FieldOfView,
+    clean: bool,
+    rng: np.random.Generator,
+) -> Grid:
+    """Axial slices about the spine; upwards or downwards, as scanners differ."""
+    names = ("whole", "thoracolumbar", "lumbopelvic", "cervicothoracic")
+    draw, chosen = rng.random(), str(field_of_view)
+    if field_of_view == "random":
+        chosen = names[int(np.searchsorted([0.5, 0.75, 0.9], draw))]
+    z = {b.level: float(b.body.middle_mm[2]) for b in skeleton.bones}
+    top_of = {b.level: float(b.body.superior_mm[2]) for b in skeleton.bones}
+    heads = min(float(c[2]) - r for c, r in skeleton.heads.values())
+    low = heads - rng.uniform(12, 60)
+    high = rng.uniform(top_of["C7"] + 12, top_of["C2"] + 40)
+    if clean:
+        low, high = heads - 30, top_of["C4"] + 15
+    if chosen == "thoracolumbar":
+        low, high = rng.uniform(z["L4"] - 40, z["L1"] - 10), rng.uniform(z["T6"], z["T2"])
+    elif chosen == "lumbopelvic":
+        high = rng.uniform(z["L1"], z["T8"])
+    elif chosen == "cervicothoracic":
+        low = rng.uniform(z["T11"], z["T5"])
+    size = (345.0, 345.0) if clean else tuple(rng.uniform(300, 360, 2))
+    inside = [b.body.middle_mm for b in skeleton.bones if low <= b.body.middle_mm[2] <= high]
+    if low <= 0:
+        inside += [c for c, _ in skeleton.heads.values()] + [skeleton.s1.superior_mm]
+    inside_lps = np.array(inside) @ to_patient[:3, :3].T + to_patient[:3, 3]
+    middle = (inside_lps.min(axis=0) + inside_lps.max(axis=0)) / 2
+    centre_x, centre_y = middle[0] + rng.normal(0, 4), middle[1] - 8 + rng.normal(0, 4)
+    columns, rows = (round(s / spacing_mm) for s in size)
+    slices = max(round((high - low) / spacing_mm), 8)
+    upwards = rng.random() < 0.5
+    affine = np.zeros((4, 4))
+    affine[2, 0] = spacing_mm if upwards else -spacing_mm
+    affine[1, 1] = affine[0, 2] = spacing_mm
+    affine[:3, 3] = (
+        centre_x - (columns - 1) / 2 * spacing_mm,
+        centre_y - (rows - 1) / 2 * spacing_mm,
+        low if upwards else low + (slices - 1) * spacing_mm,
+    )
+    affine[3, 3] = 1
+    return Grid((slices, rows, columns), affine)
+
+
+def _image(
+    skeleton: Skeleton,
+    at: Lattice,
+    scanner: physics.Scanner,
+    habitus: tissue.Habitus,
+    palette: paint.Palette,
+    seed: int,
+    rng: np.random.Generator,
+) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.uint8]]:
+    """Values, labels and tissue kinds, slab by slab."""
+    wide = tissue.coarse(at)
+    layers = tissue.Surroundings(skeleton, wide, habitus, rng).build()
+    rough = scene.draw(skeleton, wide)
+    skin = layers[0]
+    body = np.zeros(wide.shape, np.float32)
+    body[skin.where] = np.clip(0.5 - skin.distance_mm / tissue.COARSE_MM, 0, 1)
+    bone = np.clip(0.5 - rough.depth_mm / tissue.COARSE_MM, 0, 1)
+    shade, relative_noise = physics.shading(scanner, skeleton, body, bone, wide)
+
+    voxel = float(at.spacing_mm[0])
+    n, rows, columns = at.shape
+    blur = scanner.blur_mm / voxel
+    halo = int(np.ceil(3 * blur)) if blur > 0.25 else 0
+    grain_voxels = scanner.grain_mm / at.spacing_mm
+    grain_halo = int(np.ceil(3 * grain_voxels.max())) + 1
+    centre = ((rows - 1) / 2, (columns - 1) / 2)
+    plane = (float(at.spacing_mm[1]), float(at.spacing_mm[2]))
+    rings = physics.ring_profile(seed, scanner, (rows, columns), plane, centre) if scanner.rings else None
+    j, i = np.ogrid[:rows, :columns]
+    outside = np.hypot((j - centre[0]) * plane[0], (i - centre[1]) * plane[1]) > scanner.field_radius_mm
+    z = at.along([0, 0, 1], np.zeros(3))[:, 0, 0].astype(np.float64)
+    heights = (z - z.min()) / max(float(np.ptp(z)), 1e-6)
+
+    values = np.empty(at.shape, np.float32)
+    labels = np.empty(at.shape, np.uint8)
+    semantic = np.empty(at.shape, np.uint8)
+    step = max(4, SLAB_VOXELS // (rows * columns))
+    for start in range(0, n, step):
+        stop = min(start + step, n)
+        first, last = max(start - halo, 0), min(stop + halo, n)
+        drawing = scene.draw(skeleton, at.block((slice(first, last), slice(0, rows), slice(0, columns))))
+        texture = physics.grain(
+            seed, (first, last), (rows, columns), 1.1 * grain_voxels + 0.3, grain_halo + 2, n
+        )
+        image = paint.paint(
+            drawing,
+            layers,
+            palette,
+            texture,
+            coarse_shape=wide.shape,
+            full_shape=at.shape,
+            rows=(first, last),
+            voxel_mm=voxel,
+        )
+        if halo:
+            image = ndimage.gaussian_filter(image, blur, truncate=3.0, mode="nearest")
+        keep = slice(start - first, stop - first)
+        image = physics.expose(
+            image[keep],
+            scanner,
+            noise=physics.grain(seed + 1, (start, stop), (rows, columns), grain_voxels, grain_halo, n),
+            shade=tissue.refine(shade, at.shape, (start, stop)),
+            relative_noise=tissue.refine(relative_noise, at.shape, (start, stop)),
+            rings=rings,
+            heights=heights[start:stop],
+            spacing_mm=plane,
+        )
+        image[:, outside] = scanner.offset - 1000 * scanner.gain
+        values[start:stop] = image
+        labels[start:stop] = drawing.labels[keep]
+        semantic[start:stop] = drawing.semantic[keep]
+    labels[:, outside] = 0
+    semantic[:, outside] = 0
+    return values, labels, semantic
+
+
+def _visible(spine: Spine, grid: Grid, radius_mm: float) -> Spine:
+    """The landmarks whose structures lie wholly inside the imaged cylinder."""
+    axis = grid.centre_mm[:2]
+
+    def seen(*points: NDArray[np.float64], margin_mm: float = 0.0) -> bool:
+        p = np.array(points)
+        index = grid.to_index(p)
+        reach = margin_mm / grid.spacing_mm
+        boxed = ((index - reach >= 0) & (index + reach <= np.array(grid.shape) - 1)).all()
+        return bool(boxed and (np.hypot(*(p[:, :2] - axis).T) + margin_mm <= radius_mm).all())
+
+    kept, missing = [], dict(spine.missing)
+    for v in spine.vertebrae:
+        plates = [p for p in (v.superior, v.inferior) if p is not None]
+        edges = [e for p in plates for e in (p.anterior_mm, p.posterior_mm, p.left_mm, p.right_mm)]
+        if seen(*edges, v.body_centre_mm, margin_mm=1.0 if v.level != "C2" else 12.0):
+            kept.append(v)
+        else:
+            missing[v.level] = "not wholly inside the image"
+    heads = {}
+    for side, head in spine.heads.items():
+        if seen(head.centre_mm, margin_mm=head.radius_mm):
+            heads[side] = head
+        else:
+            missing[f"femoral_head_{side}"] = "not wholly inside the image"
+    s1 = spine.s1
+    if s1 is not None and not seen(s1.anterior_mm, s1.posterior_mm, s1.left_mm, s1.right_mm, margin_mm=1.0):
+        s1, missing["s1"] = None, "not wholly inside the image"
+    return replace(spine, vertebrae=tuple(kept), heads=heads, s1=s1, missing=missing)
