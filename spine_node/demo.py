@@ -22,7 +22,9 @@ from rich.console import Console
 
 from spine_node.errors import PeerUnavailable, Refused, Unavailable
 from spine_node.ledger import Job, Ledger
-from spine_node.network.scu import Peer, echo, find_instances, send
+from spine_node.network.peer import Peer
+from spine_node.network.query import find_instances
+from spine_node.network.scu import echo, send
 from spine_node.parameters.model import Measurements
 from spine_node.tables import print_measurements, progress
 
@@ -174,7 +176,8 @@ def _node(node: Peer, pacs: Peer, out: Path) -> Iterator[None]:
         f'[scp]\nae_title = "{node.ae_title}"\nhost = "{node.host}"\nport = {node.port}\n\n'
         f'[storage]\nfolder = "{(out / "node").resolve()}"\n\n'
         "[series]\nquiet_s = 3.0\n\n"
-        f'[[destinations]]\nname = "pacs"\nae_title = "{pacs.ae_title}"\nhost = "{pacs.host}"\nport = {pacs.port}\n'
+        f'[[destinations]]\nname = "pacs"\nae_title = "{pacs.ae_title}"\n'
+        f'host = "{pacs.host}"\nport = {pacs.port}\n'
     )
     command = [sys.executable, "-m", "spine_node", "serve", "--config", str(config)]
     with _running(command, out / "node.log") as process:

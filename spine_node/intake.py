@@ -119,6 +119,7 @@ class Intake:
 
     def _settle(self, series: ReceivedSeries, headers: Sequence[Dataset], state: str, reason: str) -> None:
         settle = self.inbox.refuse if state == "refused" else self.inbox.ignore
+        self.inbox.claim(series.series_uid)
         folder = settle(series.series_uid, reason)
         self._waiting.pop(series.series_uid, None)
         job = self.name_job([path.stem for path in series.paths])

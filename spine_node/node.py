@@ -20,7 +20,7 @@ from pathlib import Path
 from types import FrameType
 
 from spine_node import __version__
-from spine_node.config import Settings
+from spine_node.config import RESULTS, Settings
 from spine_node.errors import PeerUnavailable, SpineNodeError
 from spine_node.inbox import Inbox
 from spine_node.intake import Intake, job_id, paths_of
@@ -50,7 +50,7 @@ def serve(settings: Settings, config_path: Path | None) -> None:
     """
     stopping = _stop_signals()
     identity = read_identity(settings.model.bundle)
-    inbox = Inbox(settings.storage.inbox)
+    inbox = Inbox(settings.storage.inbox, settings.storage.reserve_bytes)
     url = settings.storage.database_url or database_url(settings.storage.database)
     ledger = Ledger(url)
     deliveries = Deliveries(settings, ledger)
@@ -59,7 +59,16 @@ def serve(settings: Settings, config_path: Path | None) -> None:
     )
     name_job = partial(job_id, model_sha256=identity.sha256, software_version=__version__)
     intake = Intake(inbox, ledger, settings, name_job, engine.enqueue_analysis)
-    scp = StorageSCP.from_settings(settings.scp, inbox)
+    scp = StorageSCP(
+        settings.scp.ae_title,
+        settings.scp.host,
+        settings.scp.port,
+        inbox,
+        allowed_calling_aes=settings.scp.allowed_calling_aes,
+        require_called_ae=settings.scp.check_called_ae,
+        max_associations=settings.scp.max_associations,
+        idle_timeout_s=settings.scp.idle_timeout_s,
+    )
     engine.start()
     intake.resume()
     port = scp.start()
@@ -67,12 +76,13 @@ def serve(settings: Settings, config_path: Path | None) -> None:
         "node_ready", ae_title=settings.scp.ae_title, host=settings.scp.host, port=port, model=identity.name
     )
     workers = WorkerProcess(config_path)
+    housekeeping = Housekeeping(inbox, settings)
     try:
         while not stopping.wait(LOOK_EVERY_S):
             if workers.keep_alive():
                 for job in engine.killed_jobs():
                     deliveries.end_killed(job, inbox)
-            _look(intake)
+            _look(intake, housekeeping)
     finally:
         scp.stop()
         workers.stop()
@@ -150,7 +160,7 @@ class Deliveries:
             return
         folder = self._settings.storage.results / job / "dicom"
         answered = {d.sop_instance_uid for d in self._ledger.deliveries(job) if d.peer == peer_name}
-        objects = [p for uid, p in _objects(folder).items() if uid not in answered]
+        objects = [p for uid, p in _objects(folder, peer.results).items() if uid not in answered]
         for outcome in send(peer, objects, self._settings.scp.ae_title):
             self._ledger.record_delivery(
                 job, peer_name, outcome.sop_instance_uid, outcome.name, outcome.status, outcome.detail
@@ -167,7 +177,9 @@ class Deliveries:
     def give_up(self, job: str, peer_name: str, reason: str) -> None:
         """The peer stayed away too long: what it did not take is undelivered."""
         answered = {d.sop_instance_uid for d in self._ledger.deliveries(job) if d.peer == peer_name}
-        for uid in _objects(self._settings.storage.results / job / "dicom"):
+        peer = self._peers.get(peer_name)
+        wanted = peer.results if peer is not None else RESULTS
+        for uid in _objects(self._settings.storage.results / job / "dicom", wanted):
             if uid not in answered:
                 self._ledger.record_delivery(job, peer_name, uid, "undelivered", None, reason)
         log.error("undelivered", job=job, peer=peer_name, reason=reason)
@@ -186,7 +198,8 @@ class Deliveries:
         done = read_done(self._settings.storage.results / job)
         if done is None:
             return
-        wanted = {(name, o["sop_instance_uid"]) for name in self._peers for o in done["objects"].values()}
+        objects = done["objects"]
+        wanted = {(p.name, objects[r]["sop_instance_uid"]) for p in self._peers.values() for r in p.results}
         answers = {(d.peer, d.sop_instance_uid): d.outcome for d in self._ledger.deliveries(job)}
         if not wanted <= answers.keys():
             return
@@ -260,6 +273,26 @@ class Analyses:
         log.warning(f"series_{state}", job=job, series_uid=row.series_uid, reason=reason.splitlines()[-1])
 
 
+class Housekeeping:
+    """Deletes received series whose time is over, once an hour."""
+
+    def __init__(self, inbox: Inbox, settings: Settings) -> None:
+        self._inbox, self._keep = inbox, settings.storage
+        self._next = 0.0
+
+    def look(self) -> None:
+        """Delete what has been settled longer than the config keeps it; does nothing most of the time."""
+        if time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + 3600.0
+        for states, days in (
+            (("done", "ignored"), self._keep.keep_done_days),
+            (("refused", "failed"), self._keep.keep_refused_days),
+        ):
+            for series_uid in self._inbox.expire(states, days * 86400.0):
+                log.info("series_expired", series_uid=series_uid, kept_days=days)
+
+
 class WorkerProcess:
     """Keeps one worker process alive, with a growing pause when it keeps dying."""
 
@@ -298,20 +331,21 @@ class WorkerProcess:
             self._process.wait()
 
 
-def _look(intake: Intake) -> None:
+def _look(intake: Intake, housekeeping: Housekeeping) -> None:
     try:
         intake.look()
+        housekeeping.look()
     except (SpineNodeError, OSError) as error:
         # A full or failing disk must not end the receiver: what was acknowledged stays, we look again.
         log.error("intake_failed", reason=f"{type(error).__name__}: {error}")
         time.sleep(1.0)
 
 
-def _objects(folder: Path) -> dict[str, Path]:
+def _objects(folder: Path, wanted: Sequence[str]) -> dict[str, Path]:
     done = read_done(folder.parent)
     if done is None:
         raise FileNotFoundError(f"{folder.parent} holds no complete results")
-    return {o["sop_instance_uid"]: folder / f"{name}.dcm" for name, o in done["objects"].items()}
+    return {done["objects"][name]["sop_instance_uid"]: folder / f"{name}.dcm" for name in wanted}
 
 
 def _not_here(*_: Sequence[str]) -> list[str]:

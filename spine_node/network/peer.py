@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
+
+# PS3.5 6.2, VR AE; spaces at the ends would not be significant.
+_AE_TITLE = re.compile(r"[!-\[\]-~]([ -\[\]-~]{0,14}[!-\[\]-~])?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,5 +32,28 @@ class Peer:
     connect_timeout_s: float = 10.0
     answer_timeout_s: float = 120.0
 
+    def __post_init__(self) -> None:
+        if not self.name:
+            raise ValueError("a peer needs a name")
+        checked_ae_title(self.ae_title)
+        if not 1 <= self.port <= 65535:
+            raise ValueError(f"port {self.port} is not between 1 and 65535")
+        for seconds in (self.connect_timeout_s, self.answer_timeout_s):
+            if seconds <= 0:
+                raise ValueError(f"a timeout of {seconds} s leaves no time to answer")
+
     def __str__(self) -> str:
         return f"{self.name} ({self.ae_title} at {self.host}:{self.port})"
+
+
+def checked_ae_title(title: str) -> str:
+    """The title, if it is one.
+
+    Raises
+    ------
+    ValueError
+        If it is empty, too long, or has characters that an AE title may not have.
+    """
+    if not _AE_TITLE.fullmatch(title):
+        raise ValueError(f"{title!r} is no AE title: 1 to 16 printable ASCII characters, no backslash")
+    return title

@@ -25,6 +25,7 @@ from pynetdicom import AE, evt
 from pynetdicom.association import Association
 from pynetdicom.transport import ThreadedAssociationServer
 
+from spine_node.errors import Unavailable
 from spine_node.logs import logger
 from spine_node.network.contexts import storage_contexts
 from spine_node.network.part10 import (
@@ -126,8 +127,8 @@ class StorageSCP:
 
         Raises
         ------
-        OSError
-            If the address cannot be had (in use, not ours, not permitted).
+        Unavailable
+            If the address cannot be had (in use, not this machine's, not permitted).
         """
         handlers = [
             (evt.EVT_CONN_OPEN, self._on_open),
@@ -137,13 +138,16 @@ class StorageSCP:
             (evt.EVT_ABORTED, self._on_end, ["aborted"]),
         ]
         server_class = _PortSharingServer if self._share_port else _Server
-        server = cast(
-            _Server, self._ae.make_server(self._address, evt_handlers=handlers, server_class=server_class)
-        )
+        host, port = self._address
+        try:
+            made = self._ae.make_server(self._address, evt_handlers=handlers, server_class=server_class)
+        except OSError as problem:
+            raise Unavailable(f"cannot listen on {host}:{port}: {problem.strerror or problem}") from problem
+        server = cast(_Server, made)
         threading.Thread(target=server.serve_forever, args=[0.1], name="scp", daemon=True).start()
         self._server = server
         port = int(server.server_address[1])
-        log.info("listening", ae_title=self._ae.ae_title, host=self._address[0], port=port)
+        log.info("listening", ae_title=self._ae.ae_title, host=host, port=port)
         return port
 
     def stop(self, grace_s: float = 10.0) -> None:

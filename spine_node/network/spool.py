@@ -44,7 +44,7 @@ class Spool(BytesIO):
         if self.problem is None:
             try:
                 if self._file is None and self.tell() + len(fragment) > MEMORY_BYTES:
-                    self._file = cast(BinaryIO, tempfile.TemporaryFile(dir=self._folder()))
+                    self._file = cast(BinaryIO, tempfile.TemporaryFile(dir=self._folder()))  # noqa: SIM115 - see close
                     self._file.write(self.getbuffer())
                     self.seek(0)
                     self.truncate()
