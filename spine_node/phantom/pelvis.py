@@ -160,8 +160,7 @@ def hip_bone(skeleton: Skeleton, side: str) -> tuple[list[Limb | Plate], Limb, t
     ]
     fossa = [at(s, 108, -22, 72), at(s, 112, 2, 88), at(s, 104, 28, 92), at(s, 82, 50, 86)]
     parts: list[Limb | Plate] = [rod(a, b, 5.6) for a, b in itertools.pairwise(crest)]
-    fan = [roof, *fossa]
-    for a, b in itertools.pairwise(fan):
+    for a, b in itertools.pairwise(fossa):
         parts.append(Plate(np.stack([roof, a, b]), 4.2))
     edge = [at(s, 116, -40, 62), *fossa, joint[0]]
     rim = crest
