@@ -70,17 +70,20 @@ def robust_height_plane(uv: FloatArray, heights: FloatArray, *, scale_floor_mm: 
     if len(uv) < 3:
         raise DegenerateGeometry(f"a plane needs three points, got {len(uv)}")
     design = np.column_stack([np.ones(len(uv)), uv])
-    weights = np.ones(len(uv))
-    solution = np.zeros(3)
+    weights: FloatArray = np.ones(len(uv))
+    solution: FloatArray = np.zeros(3, dtype=np.float64)
+    updated = solution
     for _ in range(30):
         gram = design.T @ (weights[:, None] * design)
         if np.linalg.cond(gram) > 1e12:
             raise DegenerateGeometry("the points lie on a line and determine no plane")
-        updated = np.linalg.solve(gram, design.T @ (weights * heights))
+        updated = np.asarray(np.linalg.solve(gram, design.T @ (weights * heights)))
         residuals = heights - design @ updated
         scale = max(_MAD_TO_SIGMA * float(np.median(np.abs(residuals))), scale_floor_mm)
         inside = np.abs(residuals) < _TUKEY * scale
-        weights = np.where(inside, (1 - (residuals / (_TUKEY * scale)) ** 2) ** 2, 0.0)
+        weights = np.asarray(
+            np.where(inside, (1 - (residuals / (_TUKEY * scale)) ** 2) ** 2, 0.0), dtype=np.float64
+        )
         if np.abs(updated - solution).max() < 1e-9:
             break
         solution = updated

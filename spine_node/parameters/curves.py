@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -75,7 +76,7 @@ def find_curves(profile: Sequence[Tilts]) -> tuple[Curve, ...]:
     smooth = _smoothed(np.array([t.mean_deg for t in profile], dtype=np.float64))
     turns = _turning_points(smooth, PROFILE_SWING_DEG)
     curves = []
-    for first, last in zip(turns[:-1], turns[1:], strict=True):
+    for first, last in pairwise(turns):
         found = _sharpest(profile, first, last)
         if found is not None and abs(found[2]) >= SCOLIOSIS_DEG:
             curves.append(_with_apex(profile, *found))

@@ -18,7 +18,7 @@ from spine_node.parameters.model import Line
 PATIENT, SCANNER = "PATIENT", "SCANNER"
 
 
-class Missing(Exception):  # noqa: N818 - a result in the making, not an error
+class Missing(Exception):
     """A landmark that a parameter needs is not there; the message is the reason."""
 
 

@@ -1,0 +1,182 @@
+"""Endplates of a vertebral body: planes through the ends of columns cast along its own axis.
+
+Two corners are never used: they cost 3 to 10 degrees RMS, a plane over the plate costs 0.4.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from spine_node.anatomy.landmarks import Endplate
+from spine_node.geometry.directions import DegenerateGeometry, axes_from, unit
+from spine_node.geometry.fitting import HeightPlane, robust_height_plane
+from spine_node.imaging.components import Blob
+from spine_node.imaging.surface import SMOOTHING_VOXELS, Field, column_crossings
+from spine_node.imaging.volume import FloatArray
+
+RIM = 0.9
+"""Fraction of the plate's ellipse that counts: outside lie rims, osteophytes and pedicle roots."""
+
+UNCUS = 0.8
+"""Fraction of a cervical superior plate's width that counts: outside rise the uncinate processes."""
+
+UNCINATE_LEVELS = ("C3", "C4", "C5", "C6", "C7")
+
+CUT_FRACTION = 0.02
+"""A plate with more of its columns ending on the volume's border is cut by it."""
+
+PLATE_BAND_MM = 2.5
+"""Columns that end nearer to the plane belong to the plate, for its centroid."""
+
+_PASSES = 4
+_SETTLED_DEG = 0.05
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Plates:
+    """What was found of one body: plates or the reasons why not, and the cranial direction."""
+
+    superior: Endplate | None
+    inferior: Endplate | None
+    cranial: FloatArray | None
+    reasons: dict[str, str]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Cast:
+    """Columns over a body: base points (n, 2) in its plane, heights (n,) where they leave it."""
+
+    centre_mm: FloatArray
+    axes: FloatArray
+    base: FloatArray
+    ends: dict[str, FloatArray]
+    footprint: np.ndarray
+
+    def points_mm(self, which: str) -> FloatArray:
+        local = np.column_stack([self.base, self.ends[which]])
+        return np.asarray(self.centre_mm + local @ self.axes.T)
+
+
+def column_step_mm(blob: Blob) -> float:
+    """Distance between columns: no finer than the voxels tell, no coarser than a plate needs."""
+    return float(np.clip(blob.grid.spacing_mm.min(), 0.8, 1.2))
+
+
+def probe_depth_mm(blob: Blob, normal: FloatArray) -> float:
+    """How far under a plate the smoothing no longer rounds its edge."""
+    along = np.linalg.norm(blob.grid.affine[:3, :3].T @ normal)
+    return float(2 * SMOOTHING_VOXELS * along + 0.5)
+
+
+def find_plates(level: str, body: Blob, field: Field, centre_mm: FloatArray, axes: FloatArray) -> Plates:
+    """Superior and inferior endplate of one body.
+
+    Parameters
+    ----------
+    level : str
+    body : Blob
+    field : Field
+        Of the body.
+    centre_mm : ndarray, shape (3,)
+        Centroid of the body, LPS.
+    axes : ndarray, shape (3, 3)
+        First guess of left, posterior, cranial; columns, LPS.
+    """
+    planes: dict[str, HeightPlane] = {}
+    reasons: dict[str, str] = {}
+    cast = _cast(body, field, centre_mm, axes)
+    for _ in range(_PASSES):
+        planes, reasons = _fit(level, body, cast)
+        if not planes:
+            return Plates(None, None, None, reasons)
+        cranial = unit(np.sum([_normal(cast, p) for p in planes.values()], axis=0))
+        turn = np.degrees(np.arccos(np.clip(cranial @ cast.axes[:, 2], -1, 1)))
+        if turn < _SETTLED_DEG:
+            break
+        cast = _cast(body, field, centre_mm, axes_from(cranial, cast.axes[:, 1]))
+    plates = {which: _plate(which, body, field, cast, plane) for which, plane in planes.items()}
+    return Plates(plates.get("superior"), plates.get("inferior"), cranial, reasons)
+
+
+def with_edges(plate: Endplate, which: str, body: Blob, field: Field, posterior: FloatArray) -> Endplate:
+    """The same plate with its edges on the chords along and across this posterior direction."""
+    axes = axes_from(plate.normal, posterior)
+    inward = -plate.normal if which == "superior" else plate.normal
+    start = plate.centre_mm + probe_depth_mm(body, plate.normal) * inward
+    reach = [
+        _last_inside_mm(field, start, direction)
+        for direction in (-axes[:, 1], axes[:, 1], axes[:, 0], -axes[:, 0])
+    ]
+    anterior, back, left, right = (
+        plate.centre_mm + distance * direction
+        for distance, direction in zip(reach, (-axes[:, 1], axes[:, 1], axes[:, 0], -axes[:, 0]), strict=True)
+    )
+    return Endplate(plate.centre_mm, plate.normal, plate.residual_mm, anterior, back, left, right)
+
+
+def _cast(body: Blob, field: Field, centre_mm: FloatArray, axes: FloatArray) -> _Cast:
+    local = (body.points_mm - centre_mm) @ axes
+    low, high = local.min(axis=0), local.max(axis=0)
+    step = column_step_mm(body)
+    u, v = (np.arange(low[k] - step, high[k] + 1.5 * step, step) for k in (0, 1))
+    base = np.stack(np.meshgrid(u, v, indexing="ij"), axis=-1).reshape(-1, 2)
+    margin = 2 * float(body.grid.spacing_mm.max())
+    rise = 0.5 * float(body.grid.spacing_mm.min())
+    heights = np.arange(low[2] - margin, high[2] + margin + rise, max(rise, 0.3))
+    lowest, highest = column_crossings(field, centre_mm + base @ axes[:, :2].T, axes[:, 2], heights)
+    length = np.nan_to_num(highest - lowest)
+    tall = length > 0.5 * np.median(length[length > 0]) if (length > 0).any() else length > 0
+    return _Cast(centre_mm, axes, base, {"superior": highest, "inferior": lowest}, tall)
+
+
+def _fit(level: str, body: Blob, cast: _Cast) -> tuple[dict[str, HeightPlane], dict[str, str]]:
+    planes: dict[str, HeightPlane] = {}
+    reasons: dict[str, str] = {}
+    if cast.footprint.sum() < 12:
+        return {}, {w: f"{level} {w} endplate: too few columns cross the body" for w in cast.ends}
+    base = cast.base[cast.footprint]
+    middle, spread = base.mean(axis=0), np.cov(base.T)
+    away = cast.base - middle
+    # A uniform ellipse has a quarter of its squared half axes as covariance.
+    radius = np.sqrt(np.einsum("ni,ij,nj->n", away, np.linalg.inv(spread), away)) / 2
+    for which, ends in cast.ends.items():
+        used = cast.footprint & (radius < RIM)
+        if which == "superior" and level in UNCINATE_LEVELS:
+            used &= np.abs(away[:, 0]) < UNCUS * 2 * np.sqrt(spread[0, 0])
+        cut = body.at_edge(body.grid.to_index(cast.points_mm(which)[used])).mean()
+        if cut > CUT_FRACTION:
+            reasons[which] = f"{level} {which} endplate is cut by the field's edge"
+            continue
+        try:
+            planes[which] = robust_height_plane(cast.base[used], ends[used])
+        except DegenerateGeometry as error:
+            reasons[which] = f"{level} {which} endplate: {error}"
+    return planes, reasons
+
+
+def _normal(cast: _Cast, plane: HeightPlane) -> FloatArray:
+    return unit(cast.axes @ np.array([-plane.slope[0], -plane.slope[1], 1.0]))
+
+
+def _plate(which: str, body: Blob, field: Field, cast: _Cast, plane: HeightPlane) -> Endplate:
+    ends = cast.ends[which]
+    near = cast.footprint & (np.abs(ends - plane.at(cast.base)) < PLATE_BAND_MM)
+    base = cast.base[near].mean(axis=0)
+    centre = cast.centre_mm + cast.axes @ np.array([*base, float(plane.at(base))])
+    normal = _normal(cast, plane)
+    # The height leans against the normal by half the wedge at most: the residual is taken as it is.
+    bare = Endplate(centre, normal, plane.residual_mm, centre, centre, centre, centre)
+    return with_edges(bare, which, body, field, cast.axes[:, 1])
+
+
+def _last_inside_mm(field: Field, start_mm: FloatArray, direction: FloatArray) -> float:
+    """Distance from `start_mm` to where a ray leaves the structure for good."""
+    distances = np.arange(0.0, 48.0, 0.25)
+    values = field.at(start_mm + distances[:, None] * direction)
+    inside = np.flatnonzero(values >= 0.5)
+    if not len(inside) or inside[-1] + 1 >= len(distances):
+        return 0.0
+    i = int(inside[-1])
+    return float(distances[i] + 0.25 * (values[i] - 0.5) / (values[i] - values[i + 1]))

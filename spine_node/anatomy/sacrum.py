@@ -1,0 +1,235 @@
+"""The superior endplate of S1, found on the sacrum: the flat place that faces the last vertebra.
+
+Steps as Vrtovec 2012 (Spine 37:E479): the plate grows from where the vertebra above looks, stops where
+the surface turns away, and its centre is the middle of its front and back and of its side edges.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from spine_node.anatomy.endplates import CUT_FRACTION, column_step_mm, probe_depth_mm
+from spine_node.anatomy.landmarks import Endplate
+from spine_node.geometry.angles import angle_between_deg
+from spine_node.geometry.directions import DegenerateGeometry, axes_from, unit
+from spine_node.geometry.fitting import HeightPlane, robust_height_plane
+from spine_node.imaging.components import Blob
+from spine_node.imaging.surface import Field, column_crossings
+from spine_node.imaging.volume import FloatArray
+
+BAND_MM = 2.0
+"""Surface nearer to the plane belongs to the plate (a dome or dish is less deep)."""
+
+TURN_DEG = 28.0
+"""Surface that leans more against the plane does not belong to the plate."""
+
+SEED_MM = 9.0
+"""Radius around the foot of the vertebra above in which the plate is first looked for."""
+
+RIM = 0.88
+"""Fraction of the plate's ellipse that the final plane is fitted to."""
+
+AREA_MM2 = (250.0, 3600.0)
+"""Endplates of S1, from a small child's to a large man's."""
+
+REACH_MM = (36.0, 34.0)
+"""How far from its middle the plate is looked for, to the sides and front to back."""
+
+USUAL_SLOPE_DEG = 40.0
+"""Slope from which the plate is looked for when no lumbar vertebra points to it."""
+
+_PASSES = 4
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Seed:
+    """Where the plate is expected: a point above or on it, its cranial normal, the way back."""
+
+    point_mm: FloatArray
+    normal: FloatArray
+    posterior: FloatArray
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Surface:
+    """The sacrum's upper surface as heights over a plane of columns."""
+
+    centre_mm: FloatArray
+    axes: FloatArray
+    shape: tuple[int, int]
+    base: FloatArray
+    heights: FloatArray
+    step_mm: float
+
+
+def find_s1(blob: Blob, field: Field, seed: Seed) -> tuple[Endplate | None, str]:
+    """The superior endplate of S1, or None and the reason.
+
+    Parameters
+    ----------
+    blob : Blob
+        The sacrum.
+    field : Field
+        Of the sacrum.
+    seed : Seed
+        From the vertebra above, or from `seed_of_shape`.
+    """
+    point, normal, axes = seed.point_mm, seed.normal, axes_from(seed.normal, seed.posterior)
+    start: FloatArray | None = None
+    for _ in range(_PASSES):
+        surface = _upper_surface(blob, field, point, axes)
+        try:
+            plane, region = _grow(surface, start)
+        except DegenerateGeometry as error:
+            return None, f"S1 endplate: {error}"
+        base = surface.base[region].mean(axis=0)
+        point = surface.centre_mm + surface.axes @ np.array([*base, float(plane.at(base))])
+        normal = unit(surface.axes @ np.array([-plane.slope[0], -plane.slope[1], 1.0]))
+        axes, start = axes_from(normal, seed.posterior), normal
+    points = surface.centre_mm + np.column_stack([surface.base, surface.heights]) @ surface.axes.T
+    if blob.at_edge(blob.grid.to_index(points[region])).mean() > CUT_FRACTION:
+        return None, "S1 endplate is cut by the field's edge"
+    area = float(region.sum()) * surface.step_mm**2
+    if not AREA_MM2[0] <= area <= AREA_MM2[1]:
+        return None, f"S1 endplate: the flat place on the sacrum has {area:.0f} mm2, no endplate has"
+    return _with_edges(blob, field, surface, plane, region, normal, seed.posterior), ""
+
+
+def seed_of_shape(blob: Blob, field: Field, vertical: FloatArray, posterior: FloatArray) -> Seed | None:
+    """Where the plate is when no lumbar vertebra is seen: the highest flat place facing up and forward."""
+    slope = np.radians(USUAL_SLOPE_DEG)
+    level_back = axes_from(vertical, posterior)[:, 1]
+    up = unit(np.cos(slope) * vertical - np.sin(slope) * level_back)
+    axes = axes_from(up, posterior)
+    centre = blob.points_mm.mean(axis=0)
+    surface = _upper_surface(blob, field, centre, axes, reach=(15.0, 70.0))
+    best: tuple[float, Seed] | None = None
+    for middle in surface.base[:: max(len(surface.base) // 400, 1)]:
+        near = np.linalg.norm(surface.base - middle, axis=1) < SEED_MM
+        seen = near & np.isfinite(surface.heights)
+        if seen.sum() < 0.9 * near.sum() or near.sum() < 0.8 * np.pi * (SEED_MM / surface.step_mm) ** 2:
+            continue
+        plane = robust_height_plane(surface.base[seen] - middle, surface.heights[seen])
+        normal = unit(axes @ np.array([-plane.slope[0], -plane.slope[1], 1.0]))
+        scatter = float(np.median(np.abs(surface.heights[seen] - plane.at(surface.base[seen] - middle))))
+        if scatter > 1.0 or angle_between_deg(normal, up) > 35:
+            continue
+        if best is None or plane.offset_mm > best[0]:
+            point = centre + axes @ np.array([*middle, plane.offset_mm])
+            best = (plane.offset_mm, Seed(point, normal, posterior))
+    return None if best is None else best[1]
+
+
+def _upper_surface(
+    blob: Blob,
+    field: Field,
+    centre_mm: FloatArray,
+    axes: FloatArray,
+    reach: tuple[float, float] = REACH_MM,
+) -> _Surface:
+    step = column_step_mm(blob)
+    u, v = (np.arange(-r, r + step / 2, step) for r in reach)
+    base = np.stack(np.meshgrid(u, v, indexing="ij"), axis=-1).reshape(-1, 2)
+    rise = max(0.5 * float(blob.grid.spacing_mm.min()), 0.4)
+    top = float(((blob.points_mm - centre_mm) @ axes[:, 2]).max()) + 2 * float(blob.grid.spacing_mm.max())
+    heights = np.arange(-30.0, min(top, 60.0) + rise, rise)
+    _, highest = column_crossings(field, centre_mm + base @ axes[:, :2].T, axes[:, 2], heights)
+    return _Surface(centre_mm, axes, (len(u), len(v)), base, highest, step)
+
+
+def _grow(surface: _Surface, normal: FloatArray | None) -> tuple[HeightPlane, np.ndarray]:
+    """The plate's plane and its columns, grown from the middle of the surface."""
+    distance = np.linalg.norm(surface.base, axis=1)
+    seen = np.isfinite(surface.heights)
+    seeds = seen & (distance < SEED_MM)
+    if seeds.sum() < 20:
+        raise DegenerateGeometry("the sacrum does not lie below the last vertebra")
+    plane = robust_height_plane(surface.base[seeds], surface.heights[seeds])
+    heights = surface.heights.reshape(surface.shape)
+    smooth = ndimage.gaussian_filter(np.nan_to_num(heights, nan=-60.0), 1.0)
+    du, dv = np.gradient(smooth, surface.step_mm)
+    region = seeds
+    for _ in range(4):
+        lean = np.degrees(np.arctan(np.hypot(du - plane.slope[0], dv - plane.slope[1]))).ravel()
+        near = np.abs(surface.heights - plane.at(surface.base)) < BAND_MM
+        flat = (seen & near & (lean < TURN_DEG)).reshape(surface.shape)
+        flat = ndimage.binary_opening(flat, iterations=max(1, round(1.5 / surface.step_mm)))
+        labels, _ = ndimage.label(flat)
+        votes = np.bincount(labels.ravel()[seeds.ravel()], minlength=2)
+        votes[0] = 0
+        if not votes.any():
+            raise DegenerateGeometry("the sacrum has no flat place below the last vertebra")
+        region = ndimage.binary_fill_holes(labels == int(np.argmax(votes))).ravel() & seen
+        base = surface.base[region]
+        away = surface.base - base.mean(axis=0)
+        radius = np.sqrt(np.einsum("ni,ij,nj->n", away, np.linalg.inv(np.cov(base.T)), away)) / 2
+        inner = region & (radius < RIM)
+        plane = robust_height_plane(surface.base[inner], surface.heights[inner])
+    return plane, region
+
+
+def _with_edges(
+    blob: Blob,
+    field: Field,
+    surface: _Surface,
+    plane: HeightPlane,
+    region: np.ndarray,
+    normal: FloatArray,
+    posterior: FloatArray,
+) -> Endplate:
+    """Edges on the midsagittal and midcoronal chords, and the centre midway between them."""
+    axes = axes_from(normal, posterior)
+    base = surface.base[region]
+    middle = base.mean(axis=0)
+    on_plane = surface.centre_mm + surface.axes @ np.array([*middle, float(plane.at(middle))])
+    flat = np.column_stack([base, plane.at(base)]) @ surface.axes.T + surface.centre_mm
+    local = (flat - on_plane) @ axes[:, :2]
+    half = surface.step_mm / 2
+    depth = probe_depth_mm(blob, normal) + 0.5
+
+    def edge(direction: FloatArray, k: int, sign: float, middle_mm: FloatArray) -> float:
+        """Where the plate ends: where its bone ends, or the flat surface does."""
+        row = np.abs(local[:, 1 - k] - middle_mm[1 - k]) < 2.5
+        flat_end = float((sign * local[row, k]).max()) + half if row.any() else 0.0
+        start = on_plane + axes[:, :2] @ middle_mm - depth * normal
+        start_along = float(sign * middle_mm[k])
+        bone_end = start_along + _first_outside_mm(field, start, direction)
+        return sign * (min(bone_end, flat_end + 3.0) if bone_end > flat_end - 3.0 else flat_end)
+
+    centre = np.zeros(2)
+    for _ in range(2):
+        front, back = edge(-axes[:, 1], 1, -1.0, centre), edge(axes[:, 1], 1, 1.0, centre)
+        centre = np.array([centre[0], (front + back) / 2])
+        row = np.abs(local[:, 1] - centre[1]) < 2.5
+        left, right = float(local[row, 0].max()) + half, float(local[row, 0].min()) - half
+        centre = np.array([(left + right) / 2, centre[1]])
+
+    def at(x: float, y: float) -> FloatArray:
+        return np.asarray(on_plane + axes[:, :2] @ np.array([x, y]))
+
+    return Endplate(
+        at(*centre),
+        normal,
+        plane.residual_mm,
+        at(centre[0], front),
+        at(centre[0], back),
+        at(left, centre[1]),
+        at(right, centre[1]),
+    )
+
+
+def _first_outside_mm(field: Field, start_mm: FloatArray, direction: FloatArray) -> float:
+    """Distance from inside near `start_mm` to the first place where a ray is outside."""
+    distances = np.arange(0.0, 45.0, 0.25)
+    values = field.at(start_mm + distances[:, None] * direction)
+    inside = np.flatnonzero(values[:40] >= 0.5)
+    if not len(inside):
+        return 0.0
+    outside = np.flatnonzero(values[inside[0] :] < 0.5)
+    if not len(outside):
+        return float(distances[-1])
+    i = int(inside[0] + outside[0])
+    return float(distances[i - 1] + 0.25 * (values[i - 1] - 0.5) / (values[i - 1] - values[i]))
