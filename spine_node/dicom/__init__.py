@@ -1,1 +1,6 @@
-"""DICOM objects in and out: series, SEG, SR. Home of pydicom and highdicom."""
+"""DICOM in and out: series to volumes, results to SEG, SR, meshes and pictures. No network."""
+
+from pydicom import config
+
+# Headers of real devices hold invalid values, and a warning would print them, patient names included.
+config.settings.reading_validation_mode = config.IGNORE

@@ -1,0 +1,165 @@
+"""Structures of the label map as DICOM codes, segment names and colours. Knows no pixels.
+
+Vertebrae are SNOMED CT concepts of CID 7603; T13 and L6 have none there and get a private code with
+the generic vertebra as its equivalent. A vertebra's body and posterior elements are one structure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pydicom.dataset import Dataset
+
+from spine_node.anatomy.levels import LEVELS, POSTERIOR_OFFSET, STRUCTURE_VALUES, VERTEBRA_VALUES
+from spine_node.parameters.catalogue import PRIVATE_SCHEME, Code
+
+PRIVATE_SCHEME_UID = "2.25.47559053379685357152343765942546222276"
+"""Coding Scheme UID of `PRIVATE_SCHEME`; from a random UUID (PS3.5 B.2)."""
+
+PRIVATE_SCHEME_NAME = "Spine Node codes for the standing spine"
+
+LEFT = Code("7771000", "SCT", "Left")
+RIGHT = Code("24028007", "SCT", "Right")
+SPINE = Code("421060004", "SCT", "Vertebral column")
+VERTEBRA = Code("51282000", "SCT", "Vertebra")
+ANATOMICAL_STRUCTURE = Code("91723000", "SCT", "Anatomical Structure")
+ARTIFICIAL_INTELLIGENCE = Code("123110", "DCM", "Artificial Intelligence")
+CONE_BEAM_CT = Code("717193008", "SCT", "Cone beam computed tomography")
+
+_VERTEBRA_SCT = {
+    "C1": "14806007", "C2": "39976000", "C3": "113205007", "C4": "5329002", "C5": "36978003",
+    "C6": "36054005", "C7": "87391001",
+    "T1": "64864005", "T2": "53733008", "T3": "1626008", "T4": "73071006", "T5": "56401006",
+    "T6": "45296009", "T7": "62487009", "T8": "11068009", "T9": "82687006", "T10": "7610001",
+    "T11": "12989004", "T12": "23215003",
+    "L1": "66794005", "L2": "14293000", "L3": "36470004", "L4": "11994002", "L5": "49668003",
+}  # fmt: skip
+"""SNOMED CT concept of each vertebra (PS3.16 CID 7603)."""
+
+_WITHOUT_LEVEL: dict[str, tuple[str, Code, Code | None, tuple[float, float, float]]] = {
+    "sacrum": ("Sacrum", Code("54735007", "SCT", "Sacrum"), None, (76, 4, 38)),
+    # No hip bone concept is in a DICOM context group; the pelvis with its side is (CID 7151).
+    "hip_left": ("Hip bone left", Code("118645006", "SCT", "Pelvis"), LEFT, (62, -34, 2)),
+    "hip_right": ("Hip bone right", Code("118645006", "SCT", "Pelvis"), RIGHT, (62, -8, -34)),
+    "femoral_head_left": ("Femoral head left", Code("2812003", "SCT", "Femoral head"), LEFT, (66, 46, 8)),
+    "femoral_head_right": ("Femoral head right", Code("2812003", "SCT", "Femoral head"), RIGHT, (66, 40, -30)),
+}
+
+_CYCLE: tuple[tuple[float, float, float], ...] = (
+    (70, 34, 52),
+    (58, -38, 30),
+    (64, 4, -42),
+    (82, -6, 62),
+    (60, 46, 10),
+    (72, -34, -8),
+)
+"""CIELab colours of vertebrae from the head down, in turn: neighbours differ in hue and lightness."""
+
+
+@dataclass(frozen=True, slots=True)
+class Structure:
+    """One segment in waiting.
+
+    Attributes
+    ----------
+    name : str
+        A level ("L1") or a key of `levels.STRUCTURE_VALUES`.
+    label : str
+        For people, at most 64 characters.
+    values : tuple of int
+        Its values in a label map.
+    code : Code
+    laterality : Code or None
+    cielab : tuple of float
+        L* 0..100, a*, b*.
+    """
+
+    name: str
+    label: str
+    values: tuple[int, ...]
+    code: Code
+    laterality: Code | None
+    cielab: tuple[float, float, float]
+
+    @property
+    def rgb(self) -> tuple[float, float, float]:
+        """The same colour in sRGB, 0..1."""
+        return _srgb(self.cielab)
+
+
+def level_code(level: str) -> Code:
+    """The concept of a vertebra."""
+    if level in _VERTEBRA_SCT:
+        return Code(_VERTEBRA_SCT[level], "SCT", f"{level} vertebra")
+    return Code(level, PRIVATE_SCHEME, f"{level} vertebra (supernumerary)")
+
+
+def _structures() -> dict[str, Structure]:
+    table = {
+        level: Structure(
+            name=level,
+            label=level,
+            values=(VERTEBRA_VALUES[level], VERTEBRA_VALUES[level] + POSTERIOR_OFFSET),
+            code=level_code(level),
+            laterality=None,
+            cielab=_CYCLE[i % len(_CYCLE)],
+        )
+        for i, level in enumerate(LEVELS)
+    }
+    for name, (label, code, laterality, cielab) in _WITHOUT_LEVEL.items():
+        table[name] = Structure(name, label, (STRUCTURE_VALUES[name],), code, laterality, cielab)
+    return table
+
+
+def _srgb(cielab: tuple[float, float, float]) -> tuple[float, float, float]:
+    """IEC 61966-2-1 from CIELab with the D50 white of the DICOM profile connection space."""
+    lightness, a, b = cielab
+    y = (lightness + 16) / 116
+    x, y, z = (_cube(t) * w for t, w in zip((y + a / 500, y, y - b / 200), (0.9642, 1.0, 0.8249), strict=True))
+    linear = (
+        3.1339 * x - 1.6169 * y - 0.4906 * z,
+        -0.9788 * x + 1.9161 * y + 0.0335 * z,
+        0.0719 * x - 0.2290 * y + 1.4052 * z,
+    )
+    r, g, b = (_gamma(min(max(v, 0.0), 1.0)) for v in linear)
+    return r, g, b
+
+
+def _cube(t: float) -> float:
+    return float(t**3) if t > 6 / 29 else 3 * (6 / 29) ** 2 * (t - 4 / 29)
+
+
+def _gamma(v: float) -> float:
+    return 12.92 * v if v <= 0.0031308 else float(1.055 * v ** (1 / 2.4) - 0.055)
+
+
+STRUCTURES: dict[str, Structure] = _structures()
+"""Every structure, vertebrae first, in the order of segments."""
+
+STRUCTURE_OF_VALUE: dict[int, str] = {v: s.name for s in STRUCTURES.values() for v in s.values}
+"""The structure that a label value belongs to."""
+
+LEVEL_OF_CODE: dict[tuple[str, str], str] = {
+    (level_code(level).value, level_code(level).scheme): level for level in LEVELS
+}
+"""The level of a vertebra's code value and scheme."""
+
+
+def code_item(code: Code) -> Dataset:
+    """An item of a Code Sequence (PS3.3 8.8)."""
+    item = Dataset()
+    item.CodeValue = code.value
+    item.CodingSchemeDesignator = code.scheme
+    item.CodeMeaning = code.meaning
+    return item
+
+
+def scheme_item(version: str) -> Dataset:
+    """Item of Coding Scheme Identification Sequence (0008,0110) that says whose private codes these are."""
+    item = Dataset()
+    item.CodingSchemeDesignator = PRIVATE_SCHEME
+    item.CodingSchemeUID = PRIVATE_SCHEME_UID
+    item.CodingSchemeName = PRIVATE_SCHEME_NAME
+    item.CodingSchemeVersion = version
+    item.CodingSchemeResponsibleOrganization = "Spine Node"
+    return item

@@ -1,0 +1,210 @@
+"""A folder of DICOM files as one series: headers in order and the grid they form. Decodes no pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pydicom
+from pydicom.dataset import Dataset
+from pydicom.errors import InvalidDicomError
+
+from spine_node.anatomy.landmarks import Vertical
+from spine_node.dicom.frames import SUPPORTED_CLASSES, Frame, frames_of, is_multiframe
+from spine_node.dicom.posture import posture_of
+from spine_node.dicom.stacking import stack
+from spine_node.errors import SeriesRefused
+from spine_node.imaging.volume import Grid
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ImageSeries:
+    """One series that can become a volume.
+
+    Attributes
+    ----------
+    headers : tuple of Dataset
+        Without pixel data: one for each slice along the normal, or a single multi-frame one.
+    paths : tuple of Path
+        Where each header's pixels are.
+    frames : tuple of Frame
+        Slices in the order of the grid; `Frame.header` indexes `headers` and `paths`.
+    grid : Grid
+        Axes (slice, row, column).
+    standing : bool or None
+        What the header declares; None when it does not.
+    posture : str
+        The same in words.
+    notes : tuple of str
+        What was left out of the folder, and why.
+    """
+
+    headers: tuple[Dataset, ...]
+    paths: tuple[Path, ...]
+    frames: tuple[Frame, ...]
+    grid: Grid
+    standing: bool | None
+    posture: str
+    notes: tuple[str, ...] = ()
+
+    @property
+    def series_uid(self) -> str:
+        """Series Instance UID."""
+        return str(self.headers[0].SeriesInstanceUID)
+
+    @property
+    def study_uid(self) -> str:
+        """Study Instance UID."""
+        return str(self.headers[0].StudyInstanceUID)
+
+    @property
+    def frame_of_reference_uid(self) -> str:
+        """Frame of Reference UID: the space that the grid's millimetres are in."""
+        return str(self.headers[0].FrameOfReferenceUID)
+
+    @property
+    def sop_instance_uids(self) -> tuple[str, ...]:
+        """SOP Instance UIDs, sorted: what the results are named after."""
+        return tuple(sorted(str(h.SOPInstanceUID) for h in self.headers))
+
+    @property
+    def multiframe(self) -> bool:
+        """Whether all slices are frames of one instance."""
+        return is_multiframe(self.headers[0])
+
+
+def read_headers(paths: Sequence[Path]) -> list[Dataset]:
+    """Headers of these files without pixel data, each with its `filename`; other files are left out.
+
+    Raises
+    ------
+    SeriesRefused
+        If none of them is DICOM, or one is and cannot be read.
+    """
+    headers, _ = _scan(paths)
+    if not headers:
+        raise SeriesRefused(f"none of {len(paths)} files is a DICOM file.")
+    return headers
+
+
+def read_series(source: Path | Sequence[Path]) -> ImageSeries:
+    """The one image series in a folder (with its subfolders) or among these files.
+
+    Objects that are no image of a supported class, localizers and files that are not DICOM are left
+    out; `ImageSeries.notes` names them.
+
+    Raises
+    ------
+    SeriesRefused
+        If there is no image, more than one series, or the slices do not form a volume.
+    """
+    paths = sorted(p for p in source.rglob("*") if p.is_file()) if isinstance(source, Path) else list(source)
+    if isinstance(source, Path) and source.is_file():
+        paths = [source]
+    headers, notes = _scan(paths)
+    images, more_notes = _images(headers)
+    if not images:
+        found = " ".join([*notes, *more_notes]) or "The folder is empty."
+        raise SeriesRefused(f"no CT-like image among {len(paths)} files. {found}")
+    _check_one_series(images)
+    frames = frames_of(images)
+    series_uid = str(images[0].SeriesInstanceUID)
+    slices, grid = stack(frames, series_uid)
+    posture = posture_of(images[0])
+    if not is_multiframe(images[0]):
+        images = [images[f.header] for f in slices]
+        slices = [replace(f, header=i) for i, f in enumerate(slices)]
+    return ImageSeries(
+        headers=tuple(images),
+        paths=tuple(Path(str(h.filename)) for h in images),
+        frames=tuple(slices),
+        grid=grid,
+        standing=posture.standing,
+        posture=posture.words,
+        notes=(*notes, *more_notes),
+    )
+
+
+def vertical_of(series: ImageSeries) -> Vertical:
+    """The direction against gravity: the image's z axis, with what is declared about the posture.
+
+    The z axis is vertical only if the patient stood and the device's axis is vertical; whether that is
+    so is `Vertical.standing`, from the header.
+    """
+    return Vertical(provenance=f"image z axis, {series.posture}", standing=series.standing)
+
+
+def _scan(paths: Sequence[Path]) -> tuple[list[Dataset], list[str]]:
+    headers, others = [], []
+    for path in paths:
+        try:
+            headers.append(pydicom.dcmread(path, stop_before_pixels=True))
+        except InvalidDicomError:
+            others.append(Path(path).name)
+        except (OSError, EOFError, ValueError, KeyError, AttributeError, NotImplementedError) as problem:
+            raise SeriesRefused(f"{path} is a DICOM file that cannot be read: {problem}") from problem
+    notes = [f"{len(others)} files are not DICOM and were left out: {_some(others)}."] if others else []
+    return headers, notes
+
+
+def _images(headers: Sequence[Dataset]) -> tuple[list[Dataset], list[str]]:
+    """Images of supported classes that are no localizer, and a note on each kind of object left out."""
+    images: list[Dataset] = []
+    left_out: dict[str, int] = {}
+    for header in headers:
+        uid = str(header.get("SOPClassUID") or "")
+        if not uid and "Rows" in header:
+            raise SeriesRefused(
+                f"SOPClassUID is missing from {Path(str(header.filename)).name}: no result may refer to an "
+                "image without it; the sender or anonymiser must keep it."
+            )
+        if uid not in SUPPORTED_CLASSES:
+            kind = f"of class {pydicom.uid.UID(uid).name or 'unknown'}"
+        elif "LOCALIZER" in (header.get("ImageType") or ()):
+            kind = "localizers"
+        else:
+            images.append(header)
+            continue
+        left_out[kind] = left_out.get(kind, 0) + 1
+    return images, [f"{number} objects {kind} were left out." for kind, number in left_out.items()]
+
+
+def _check_one_series(images: Sequence[Dataset]) -> None:
+    for keyword, what in (("SeriesInstanceUID", "series"), ("StudyInstanceUID", "studies")):
+        count: dict[str, int] = {}
+        for image in images:
+            uid = str(image.get(keyword) or "")
+            if not uid:
+                raise SeriesRefused(
+                    f"{keyword} is missing from instance {image.get('SOPInstanceUID')}: without it results "
+                    "have no place in the archive; the sender or anonymiser must keep it."
+                )
+            count[uid] = count.get(uid, 0) + 1
+        if len(count) > 1:
+            listed = ", ".join(f"{uid} ({number} images)" for uid, number in sorted(count.items()))
+            raise SeriesRefused(f"{len(count)} {what} were found, one was expected: {listed}.")
+    series = str(images[0].SeriesInstanceUID)
+    for keyword, meaning in (
+        ("FrameOfReferenceUID", "frame of reference"),
+        ("PatientID", "patient"),
+        ("SOPClassUID", "SOP class"),
+    ):
+        values = {str(image.get(keyword) or "") for image in images}
+        if len(values) > 1:
+            shown = "" if keyword == "PatientID" else f": {_some(sorted(values))}"
+            raise SeriesRefused(f"series {series} mixes {len(values)} values of {meaning}{shown}.")
+    if not images[0].get("FrameOfReferenceUID"):
+        raise SeriesRefused(
+            f"FrameOfReferenceUID is missing from series {series}: its positions belong to no space that "
+            "results could refer to; the sender must keep the frame of reference module."
+        )
+    if len(images) > 1 and any(is_multiframe(image) for image in images):
+        raise SeriesRefused(
+            f"series {series} has {len(images)} instances of which some are multi-frame; one multi-frame "
+            "instance or single-frame slices were expected."
+        )
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
