@@ -21,7 +21,7 @@ from types import FrameType
 
 from spine_node import __version__
 from spine_node.config import RESULTS, Settings
-from spine_node.errors import PeerUnavailable, SpineNodeError
+from spine_node.errors import PeerUnavailable, SpineNodeError, Unavailable
 from spine_node.inbox import Inbox
 from spine_node.intake import Intake, job_id, paths_of
 from spine_node.ledger import Ledger, database_url
@@ -29,7 +29,7 @@ from spine_node.logs import logger
 from spine_node.network.scp import StorageSCP
 from spine_node.network.scu import echo, send
 from spine_node.results import read_done
-from spine_node.segmentation.bundle import read_identity
+from spine_node.segmentation.bundle import load_bundle
 from spine_node.workflows import ANALYSE, DELIVER, Engine, Work
 
 LOOK_EVERY_S = 0.25
@@ -49,7 +49,7 @@ def serve(settings: Settings, config_path: Path | None) -> None:
         If the port is taken.
     """
     stopping = _stop_signals()
-    identity = read_identity(settings.model.bundle)
+    identity = load_bundle(settings.model.bundle).identity
     inbox = Inbox(settings.storage.inbox, settings.storage.reserve_bytes)
     url = settings.storage.database_url or database_url(settings.storage.database)
     ledger = Ledger(url)
@@ -71,7 +71,14 @@ def serve(settings: Settings, config_path: Path | None) -> None:
     )
     engine.start()
     intake.resume()
-    port = scp.start()
+    try:
+        port = scp.start()
+    except OSError as error:
+        engine.stop(wait_s=0)
+        raise Unavailable(
+            f"cannot listen on {settings.scp.host}:{settings.scp.port}: {error.strerror}. "
+            "Does another node run? [scp] port in the config names another."
+        ) from error
     log.info(
         "node_ready", ae_title=settings.scp.ae_title, host=settings.scp.host, port=port, model=identity.name
     )
@@ -113,7 +120,7 @@ def work(settings: Settings) -> None:
 
 def check(settings: Settings) -> bool:
     """Print what this config means and call every destination by C-ECHO; True when all is well."""
-    identity = read_identity(settings.model.bundle)
+    identity = load_bundle(settings.model.bundle).identity
     callers = ", ".join(settings.scp.callers) or "any sender"
     print(f"model         {identity.name} {identity.version}, SHA-256 {identity.sha256[:16]}")
     print(

@@ -9,9 +9,11 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from spine_node.parameters.catalogue import name_of
+from spine_node.parameters.catalogue import CATALOGUE
 from spine_node.parameters.model import Measurements, Parameter
 from spine_node.segmentation.segmenter import Progress as Report
+
+NAMES = {definition.key: definition.name for definition in CATALOGUE}
 
 
 def print_measurements(measurements: Measurements, *, as_json: bool) -> None:
@@ -24,10 +26,10 @@ def print_measurements(measurements: Measurements, *, as_json: bool) -> None:
     for heading, justify in (("", "left"), ("Parameter", "left"), ("Value", "right"), ("Where", "left")):
         table.add_column(heading, justify=justify)  # type: ignore[arg-type]
     for parameter in measurements.parameters:
-        table.add_row(parameter.key, name_of(parameter.key), _value(parameter), _where(parameter))
+        table.add_row(parameter.key, NAMES[parameter.key], _value(parameter), _where(parameter))
     for missing in measurements.not_measured:
         table.add_row(
-            f"[dim]{missing.key}", f"[dim]{name_of(missing.key)}", "[dim]not measured",
+            f"[dim]{missing.key}", f"[dim]{NAMES[missing.key]}", "[dim]not measured",
             f"[dim]{(missing.level + ': ') if missing.level else ''}{missing.reason}",
         )  # fmt: skip
     console.print(table)

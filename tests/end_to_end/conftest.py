@@ -17,7 +17,8 @@ import psutil
 import pytest
 
 from spine_node.ledger import Job, Ledger
-from spine_node.network.scu import Outcome, Peer, echo, send
+from spine_node.network.peer import Peer
+from spine_node.network.scu import Outcome, echo, send
 from spine_node.phantom.generate import Phantom, generate
 from spine_node.phantom.series import write_phantom
 

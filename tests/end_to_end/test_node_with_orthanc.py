@@ -15,7 +15,8 @@ import pytest
 
 from spine_node.dicom.checks import segment_centroids
 from spine_node.dicom.sr import read_sr
-from spine_node.network.scu import Peer, send
+from spine_node.network.peer import Peer
+from spine_node.network.scu import send
 from spine_node.nifti import read_label_map
 from spine_node.parameters.model import Measurements
 from tests.end_to_end.conftest import RunningNode, Study, make_study
