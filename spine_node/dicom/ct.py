@@ -133,7 +133,8 @@ def _common(
         erect.PatientOrientationModifierCodeSequence = [_code("10904000", "SCT", "standing")]
         ds.PatientOrientationCodeSequence = [erect]
         ds.PatientEquipmentRelationshipCodeSequence = [_code("102540008", "SCT", "headfirst")]
-        ds.PatientPosition = ""  # type 2C, and none of its terms is upright
+        # PS3.3 C.7.3.1: no PatientPosition beside the codes. dciodvfy finds it missing all the same for CT,
+        # and finds it forbidden when it is there.
     else:
         ds.PatientPosition = "HFS"
     ds.SamplesPerPixel = 1
