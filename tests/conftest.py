@@ -1,0 +1,159 @@
+"""What every test may use: real programs as peers, and small CT series to send.
+
+A test that needs a program which is not installed is reported as not run, by name; where CI=true its
+absence is a failure.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pydicom
+import pytest
+from pydicom.dataset import FileMetaDataset
+from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
+
+PROGRAMS = {"orthanc": ("Orthanc",), "dcmtk": ("storescu", "echoscu", "storescp", "dcmcjpeg")}
+"""What each marker needs on the PATH."""
+
+os.environ["TCP_NODELAY"] = "1"  # for every dcmtk and Orthanc process: else 20 instances a second
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Not run, or failed in CI: a test whose program is absent."""
+    for marker, programs in PROGRAMS.items():
+        if item.get_closest_marker(marker) is None:
+            continue
+        absent = [program for program in programs if shutil.which(program) is None]
+        if absent:
+            reason = f"not installed: {', '.join(absent)} (marker {marker})"
+            if os.environ.get("CI") == "true":
+                pytest.fail(reason)
+            pytest.skip(reason)
+
+
+def free_port() -> int:
+    """A port that nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def wait_until(condition: Callable[[], Any], patience_s: float = 10.0) -> Any:
+    """The first true value of the condition; fails when it does not come."""
+    deadline = time.monotonic() + patience_s
+    while not (value := condition()):
+        if time.monotonic() > deadline:
+            pytest.fail(f"not within {patience_s} s: {condition}")
+        time.sleep(0.02)
+    return value
+
+
+@dataclass(frozen=True)
+class Orthanc:
+    """A running Orthanc: its AE title, its DICOM port, and the base of its REST interface."""
+
+    ae_title: str
+    port: int
+    url: str
+
+    def rest(self, path: str, body: Any = None, method: str | None = None) -> Any:
+        """Ask the REST interface; JSON is decoded."""
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(f"{self.url}{path}", data=data, method=method)
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        with opener.open(request, timeout=60) as answer:
+            raw = answer.read()
+        return json.loads(raw) if raw[:1] in (b"{", b"[") else raw
+
+
+@pytest.fixture
+def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
+    """A fresh, empty Orthanc on free ports of this machine. Use with the marker `orthanc`."""
+    folder = tmp_path_factory.mktemp("orthanc")
+    dicom_port, http_port = free_port(), free_port()
+    settings = {
+        "Name": "TESTPACS",
+        "StorageDirectory": str(folder / "db"),
+        "IndexDirectory": str(folder / "db"),
+        "HttpPort": http_port,
+        "HttpBindAddresses": ["127.0.0.1"],
+        "RemoteAccessAllowed": False,
+        "AuthenticationEnabled": False,
+        "DicomAet": "TESTPACS",
+        "DicomPort": dicom_port,
+        "DicomCheckCalledAet": True,
+        "DicomAlwaysAllowEcho": True,
+        "DicomAlwaysAllowStore": True,
+        "DicomAlwaysAllowFind": True,
+        "UnknownSopClassAccepted": True,
+        "OverwriteInstances": True,
+        "StableAge": 1,
+        "SynchronousCMove": True,
+        "DefaultEncoding": "Utf8",
+    }
+    (folder / "orthanc.json").write_text(json.dumps(settings))
+    found = Orthanc("TESTPACS", dicom_port, f"http://127.0.0.1:{http_port}")
+    with (folder / "orthanc.log").open("wb") as log:
+        process = subprocess.Popen(["Orthanc", str(folder / "orthanc.json")], stdout=log, stderr=log)
+
+    def up() -> bool:
+        if process.poll() is not None:
+            pytest.fail(f"Orthanc ended:\n{(folder / 'orthanc.log').read_text(errors='replace')[-2000:]}")
+        try:
+            return bool(found.rest("/system"))
+        except (urllib.error.URLError, ConnectionError):
+            return False
+
+    try:
+        wait_until(up, 60)
+        yield found
+    finally:
+        process.terminate()
+        try:
+            process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def make_ct(
+    folder: Path, slices: int = 4, rows: int = 16, sop_class: str = CTImageStorage, seed: int = 0
+) -> list[Path]:
+    """A small CT series as files; deterministic but for its UIDs."""
+    folder.mkdir(parents=True, exist_ok=True)
+    study, series = generate_uid(), generate_uid()
+    voxels = np.random.default_rng(seed).integers(0, 4096, (slices, rows, rows), dtype=np.uint16)
+    paths = []
+    for number, slice_voxels in enumerate(voxels, start=1):
+        ds = pydicom.Dataset()
+        ds.file_meta = FileMetaDataset()
+        ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+        ds.file_meta.MediaStorageSOPClassUID = ds.SOPClassUID = sop_class
+        ds.file_meta.MediaStorageSOPInstanceUID = ds.SOPInstanceUID = generate_uid()
+        ds.StudyInstanceUID, ds.SeriesInstanceUID, ds.Modality = study, series, "CT"
+        ds.PatientID, ds.PatientName = "TEST-1", "Test^Network"
+        ds.StudyDate, ds.StudyTime, ds.AccessionNumber, ds.StudyID = "20260102", "030405", "A1", "1"
+        ds.PatientBirthDate, ds.PatientSex, ds.ReferringPhysicianName = "", "", ""
+        ds.InstanceNumber, ds.ImagePositionPatient = number, [0, 0, float(number)]
+        ds.ImageOrientationPatient, ds.PixelSpacing = [1, 0, 0, 0, 1, 0], [1, 1]
+        ds.Rows = ds.Columns = rows
+        ds.SamplesPerPixel, ds.PhotometricInterpretation = 1, "MONOCHROME2"
+        ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 16, 12, 11, 0
+        ds.PixelData = slice_voxels.tobytes()
+        path = folder / f"{number:04d}.dcm"
+        ds.save_as(path, enforce_file_format=True)
+        paths.append(path)
+    return paths
