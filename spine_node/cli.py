@@ -127,11 +127,12 @@ def analyse(
     from spine_node import pipeline
     from spine_node.dicom.series import read_series
     from spine_node.results import write_results
+    from spine_node.segmentation.bundle import DEFAULT_BUNDLE
     from spine_node.segmentation.inference import BundleSegmenter
     from spine_node.tables import print_measurements
 
     series = read_series(series_dir)
-    segmenter = BundleSegmenter(model, device=device)
+    segmenter = BundleSegmenter(model or DEFAULT_BUNDLE, device=device)
     with _progress("Analysing") as report:
         results = pipeline.analyse(series, segmenter, __version__, report)
         write_results(results, out)
@@ -150,6 +151,7 @@ def segment(
 ) -> None:
     """Segment one volume into a NIfTI label map. Measures nothing."""
     from spine_node import nifti
+    from spine_node.segmentation.bundle import DEFAULT_BUNDLE
     from spine_node.segmentation.inference import BundleSegmenter
 
     if source.is_dir():
@@ -159,7 +161,7 @@ def segment(
         volume = read_volume(read_series(source))
     else:
         volume = nifti.read_volume(source)
-    segmenter = BundleSegmenter(model, device=device)
+    segmenter = BundleSegmenter(model or DEFAULT_BUNDLE, device=device)
     with _progress("Segmenting") as report:
         segmentation = segmenter.segment(volume, report)
     out.parent.mkdir(parents=True, exist_ok=True)

@@ -30,6 +30,7 @@ from pydantic_core import ErrorDetails
 from spine_node.dicom.selection import Rule
 from spine_node.errors import ConfigRefused
 from spine_node.network.peer import Peer, checked_ae_title
+from spine_node.segmentation.bundle import DEFAULT_BUNDLE
 
 ENVIRONMENT_PREFIX = "SPINE_NODE_"
 """`SPINE_NODE_SCP__PORT=104` sets port in [scp]: two underscores part the table from the key."""
@@ -142,7 +143,7 @@ class SeriesSettings(_Table):
 class ModelSettings(_Table):
     """[model]: which bundle segments, and on what."""
 
-    bundle: Path = Path("models/spinenet")
+    bundle: Path = DEFAULT_BUNDLE
     device: Annotated[str, AfterValidator(_checked_device)] = "auto"
 
 
