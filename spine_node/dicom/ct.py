@@ -80,7 +80,7 @@ def write_ct_series(
 def _stored(values: NDArray[np.generic]) -> tuple[NDArray[np.int16], float, float]:
     """Whole numbers in 16 bits, with the slope and intercept that give the values back."""
     low, high = float(np.min(values)), float(np.max(values))
-    if _STORED_MIN <= low and high <= _STORED_MAX:
+    if low >= _STORED_MIN and high <= _STORED_MAX:
         return np.round(values).astype(np.int16), 1.0, 0.0
     slope = float(f"{(high - low) / 65000:.8g}")
     intercept = float(f"{(high + low) / 2:.8g}")
