@@ -181,7 +181,7 @@ class StorageSCP:
         answer = Dataset()
         answer.Status = int(status)
         if comment:
-            answer.ErrorComment = comment[:64]
+            answer.ErrorComment = comment.encode("ascii", "replace").decode()[:64]  # VR LO
         return answer
 
     def _keep(self, event: evt.Event, spool: Spool) -> tuple[Status, str]:
@@ -194,6 +194,8 @@ class StorageSCP:
             head = read_head(spool.reader(), transfer_syntax)
             if (head.sop_class_uid, head.sop_uid) != (sop_class_uid, sop_uid):
                 raise _MismatchError(f"data set is instance {head.sop_uid or '(none)'}")
+            if not head.series_uid:
+                raise UnreadableHeadError("the data set has no Series Instance UID")
             header = file_header(sop_class_uid, sop_uid, transfer_syntax)
             stored = self._inbox.store(head.series_uid, sop_uid, calling_ae, chain([header], spool.chunks()))
         except _MismatchError as problem:

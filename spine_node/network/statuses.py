@@ -59,5 +59,6 @@ def in_words(status: int) -> str:
 _RANGES = {
     0xA700: "out_of_resources",
     0xA900: "data_set_does_not_match_SOP_class",
+    0xB000: "warning",
     0xC000: "cannot_understand",
 }
