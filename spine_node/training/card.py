@@ -1,0 +1,105 @@
+"""The model card of a bundle, from its metadata and the figures of its evaluation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+_TEXT = """\
+# spinenet {version}
+
+Segments the standing spine: every vertebra from C1 to L6 (body and posterior elements), sacrum,
+hip bones, femoral heads. Grey values need not be Hounsfield units.
+
+**Intended use**: research. Not a medical device; nobody has validated it on patients.
+
+## How it was made
+
+A residual 3-D U-Net ({widths} channels), {spacing:g} mm voxels, windows of {patch} voxels. Three heads:
+tissue, offset to the own body's centre (tells neighbours apart), level (C1 to L6, S1). Levels are then
+named by dynamic programming over appearance, spacing and the sacrum; sides follow from geometry.
+
+Trained with
+
+    {command}
+
+for {hours:g} hours ({steps} steps) on {device}, finished {finished}. Seeds: training from 0, validation from
+1 000 000, test from 2 000 000.
+
+**Data**: phantoms made by this project (`spine-node phantom`): analytic vertebrae, pelvis and soft
+tissue, posed along standing curves with scoliosis and rotation, painted and degraded as cone-beam CT.
+Apache-2.0, as the weights.
+{real}
+## Figures
+
+{figures}
+
+## Known failures and limits
+
+- The phantoms' bones are smoother and more alike than people's: expect less on real images than the
+  figures say. The figures are for phantoms unless they say otherwise.
+- Without the sacrum in the field, levels rest on appearance and spacing: the label "level uncertain" in
+  the report is meant.
+- Implants, fractures, fused vertebrae and children were hardly or not seen in training.
+- Ribs, discs and the spinal canal are not segmented.
+
+## Licence
+
+Weights: Apache-2.0. SHA-256 of `models/model.safetensors`: `{digest}`.
+"""
+
+
+def model_card(metadata: dict[str, Any], figures: dict[str, Any] | None) -> str:
+    """The card as Markdown.
+
+    Parameters
+    ----------
+    metadata : dict
+        Content of the bundle's metadata.json.
+    figures : dict, optional
+        What `evaluate` returned; None is said in words.
+    """
+    training, network = metadata["training"], metadata["network"]
+    real = f"\nBesides: {training['real_data']}\n" if training.get("real_data") else ""
+    return _TEXT.format(
+        version=metadata["version"],
+        widths=", ".join(map(str, network["widths"])),
+        spacing=metadata["spacing_mm"],
+        patch=" x ".join(map(str, training["recipe"]["patch"])),
+        command=training["command"],
+        hours=training["hours"],
+        steps=training["steps"],
+        device=training.get("device", "two CPU cores"),
+        finished=training["finished"],
+        real=real,
+        figures=_figures(figures) if figures else "Not evaluated.",
+        digest=next(iter(metadata["sha256"].values())),
+    )
+
+
+def _figures(figures: dict[str, Any]) -> str:
+    lines = [
+        f"On {len(figures['seeds'])} phantoms that it never saw (seeds {figures['seeds'][0]} to "
+        f"{figures['seeds'][-1]}, {figures['spacing_mm']:g} mm, {figures['field_of_view']} field of view, "
+        f"{figures['painting']} painting).",
+        "",
+        "| structure | Dice, mean | lowest case |",
+        "|---|---|---|",
+    ]
+    for name, row in figures["dice"].items():
+        lines.append(f"| {name} | {row['mean']:.3f} | {row['lowest']:.3f} |")
+    found = figures["levels"]
+    lines += [
+        "",
+        f"Levels named right: {100 * found['rate']:.1f} % of {found['count']} vertebrae (centre within 20 mm "
+        f"of the true one of that name, and nearest to it); all levels right in {found['all_right']} of "
+        f"{len(figures['seeds'])} phantoms; body centres {found['centre_error_mm']:.2f} mm off on average.",
+    ]
+    if figures.get("parameters"):
+        lines += ["", "| parameter | measured | mean error | largest error | unit |", "|---|---|---|---|---|"]
+        for key, row in figures["parameters"].items():
+            lines.append(
+                f"| {key} | {row['measured']}/{row['expected']} | {row['mean']:.2f} | {row['largest']:.2f} "
+                f"| {row['unit']} |"
+            )
+    lines += ["", f"{figures['seconds']:.0f} s a phantom on average on {figures['device']}."]
+    return "\n".join(lines)

@@ -1,0 +1,87 @@
+"""What the net is taught: outlines, votes for the own centre, and levels."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from spine_node.anatomy.levels import LEVELS
+from spine_node.segmentation.classes import IGNORED, LEVEL_CLASSES, TISSUES
+from spine_node.segmentation.networks import Heads
+
+TISSUE_WEIGHTS = (0.6, 1.0, 1.2, 1.0, 1.0, 1.2)
+"""Cross-entropy weight of each tissue: thin and small ones a little more than background."""
+
+NEIGHBOUR = 0.05
+"""Share of the level target given to each neighbouring level: one level off is the honest doubt."""
+
+
+def spine_loss(
+    heads: Heads, tissue: Tensor, offset: Tensor, level: Tensor, weights: tuple[float, float] = (0.5, 0.3)
+) -> tuple[Tensor, dict[str, float]]:
+    """Total loss of a batch, and its parts for the log.
+
+    Parameters
+    ----------
+    heads : Heads
+        The net's answer.
+    tissue, level : Tensor of int64, shape (batch, z, y, x) and at half size
+        Classes, 255 where nobody knows.
+    offset : Tensor, shape (batch, 3, z/2, y/2, x/2)
+        NaN where there is no vertebra.
+    weights : tuple of float
+        Of the offset and of the level part.
+    """
+    said = torch.log_softmax(heads.semantic.float().contiguous(), dim=1)
+    outline = functional.nll_loss(said, tissue, weight=said.new_tensor(TISSUE_WEIGHTS), ignore_index=IGNORED)
+    overlap = soft_dice_loss(said.exp(), tissue)
+    votes = _offset_loss(heads.offset.float(), offset)
+    names = _level_loss(heads.level.float(), level)
+    total = outline + overlap + weights[0] * votes + weights[1] * names
+    parts = {"outline": outline, "overlap": overlap, "offset": votes, "level": names}
+    return total, {name: float(part.detach()) for name, part in parts.items()}
+
+
+def soft_dice_loss(chance: Tensor, tissue: Tensor) -> Tensor:
+    """1 - mean Dice of the structures that a batch shows, background left out.
+
+    Milletari et al., 3DV 2016; structures absent from the batch do not count, or an empty patch
+    would reward nothing but silence. `chance` are probabilities, shape (batch, classes, z, y, x).
+    """
+    classes = len(TISSUES)
+    known = tissue != IGNORED
+    index = tissue.where(known, torch.zeros_like(tissue))
+    weight = known.to(chance.dtype)
+    right = chance.gather(1, index.unsqueeze(1)).squeeze(1) * weight
+    zero = chance.new_zeros(classes)
+    shared = zero.index_add(0, index.flatten(), right.flatten())
+    size = zero.index_add(0, index.flatten(), weight.flatten())
+    claimed = (chance * weight.unsqueeze(1)).sum((0, 2, 3, 4))
+    dice = (2 * shared + 1) / (claimed + size + 1)
+    shown = (size > 0).to(chance.dtype)
+    shown[0] = 0
+    return ((1 - dice) * shown).sum() / shown.sum().clamp_min(1)
+
+
+def _offset_loss(said: Tensor, wanted: Tensor) -> Tensor:
+    known = torch.isfinite(wanted)
+    distance = functional.smooth_l1_loss(said, wanted.nan_to_num(), reduction="none", beta=0.25) * known
+    return distance.sum() / known.sum().clamp_min(1)
+
+
+def _level_loss(logits: Tensor, level: Tensor) -> Tensor:
+    known = level != IGNORED
+    if not bool(known.any()):
+        return logits.sum() * 0
+    said = torch.log_softmax(torch.movedim(logits, 1, -1)[known], dim=-1)
+    return -(said * _neighbourly(said.device)[level[known]]).sum(dim=-1).mean()
+
+
+def _neighbourly(device: torch.device) -> Tensor:
+    count = len(LEVEL_CLASSES)
+    table = torch.eye(count, device=device)
+    for index in range(len(LEVELS) - 1):
+        table[index, index + 1] += NEIGHBOUR
+        table[index + 1, index] += NEIGHBOUR
+    return table / table.sum(dim=1, keepdim=True)
