@@ -11,10 +11,10 @@ import ipaddress
 import os
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, get_args
 
 from pydantic import (
     AfterValidator,
@@ -27,7 +27,7 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
-from spine_node.dicom.selection import Rule
+from spine_node.dicom.selection import DEFAULT_RULES, Rule
 from spine_node.errors import ConfigRefused
 from spine_node.network.peer import Peer, checked_ae_title
 from spine_node.segmentation.bundle import DEFAULT_BUNDLE
@@ -159,7 +159,7 @@ class Settings(_Table):
     scp: ScpSettings = Field(default_factory=ScpSettings)
     storage: StorageSettings = Field(default_factory=StorageSettings)
     series: SeriesSettings = Field(default_factory=SeriesSettings)
-    rules: tuple[Annotated[Rule, _only_known_keys(Rule)], ...] = ()
+    rules: tuple[Rule, ...] = DEFAULT_RULES
     model: ModelSettings = Field(default_factory=ModelSettings)
     destinations: tuple[Annotated[Destination, _only_known_keys(Destination)], ...] = ()
     engine: EngineSettings = Field(default_factory=EngineSettings)
@@ -259,17 +259,20 @@ def _places(value: Any, place: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
 
 
 def _in_words(error: ErrorDetails, sources: Mapping[tuple[str, ...], str]) -> str:
-    place = tuple(str(part) for part in error["loc"])
+    loc = error["loc"]
+    place = tuple(str(part) for part in loc)
     source = next((sources[place[:n]] for n in range(len(place), 0, -1) if place[:n] in sources), "")
-    where = f"{source}: {_key(error['loc'])}" if place else "the settings together"
     if error["type"] == "extra_forbidden":
-        return f"{where}: {_unknown(place[-1], _known_keys(place[:-1]))}"
+        *table, key = loc
+        words = [f"{source}:", _key(table), _unknown(str(key), _known_keys(table))]
+        return " ".join(filter(None, words))
+    where = f"{source}: {_key(loc)}" if loc else "the settings together"
     said = error["msg"].removeprefix("Value error, ")
     seen = "" if isinstance(error["input"], dict | BaseModel) else f" (it says {error['input']!r})"
     return f"{where}: {said}{seen}"
 
 
-def _key(loc: tuple[int | str, ...]) -> str:
+def _key(loc: Sequence[int | str]) -> str:
     """A place as TOML shows it.
 
     Examples
@@ -277,16 +280,18 @@ def _key(loc: tuple[int | str, ...]) -> str:
     >>> _key(("scp", "port")), _key(("destinations", 1, "port")), _key(("scp",))
     ('[scp] port', '[[destinations]] number 2 port', '[scp]')
     """
+    if not loc:
+        return ""
     table, *rest = loc
     if rest and isinstance(rest[0], int):
         return " ".join([f"[[{table}]] number {rest[0] + 1}", *map(str, rest[1:])])
     return " ".join([f"[{table}]", *map(str, rest)])
 
 
-def _known_keys(table: tuple[str, ...]) -> list[str]:
+def _known_keys(table: Sequence[int | str]) -> list[str]:
     known: Any = Settings
-    for name in table:
-        known = known.model_fields[name].annotation
+    for part in table:
+        known = get_args(known)[0] if isinstance(part, int) else known.model_fields[part].annotation
     return list(known.model_fields)
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from pydicom import Dataset, dcmread
+from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info
 from pynetdicom import _config
 from pynetdicom.association import Association
@@ -125,7 +126,10 @@ class _File:
 
     @staticmethod
     def read(path: Path) -> _File:
-        meta = read_file_meta_info(path)
+        try:
+            meta = read_file_meta_info(path)
+        except InvalidDicomError as problem:
+            raise ValueError(f"{path} is no DICOM file") from problem
         uids = [
             str(meta.get(keyword, ""))
             for keyword in ("MediaStorageSOPClassUID", "MediaStorageSOPInstanceUID", "TransferSyntaxUID")

@@ -1,0 +1,254 @@
+"""The sending side: what a peer answers becomes an outcome, what it cannot answer now is tried again."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import pydicom
+import pytest
+from pydicom import Dataset
+from pydicom.uid import EncapsulatedSTLStorage, ExplicitVRLittleEndian, ImplicitVRLittleEndian
+from pynetdicom import AE, AllStoragePresentationContexts, evt
+from structlog.testing import capture_logs
+
+from spine_node.errors import PeerUnavailable
+from spine_node.network.peer import Peer
+from spine_node.network.scu import echo, send
+from spine_node.network.statuses import Status
+from tests.conftest import free_port, make_ct
+from tests.network.conftest import Receiver, encoded
+
+CT = "1.2.840.10008.5.1.4.1.1.2"
+
+
+@dataclass
+class Stranger:
+    """A peer that answers as it is told and keeps the bytes it got."""
+
+    answers: list[int | Dataset] = field(default_factory=list)
+    syntaxes: list[str] = field(default_factory=lambda: [ExplicitVRLittleEndian])
+    classes: list[str] = field(default_factory=lambda: [CT])
+    got: list[tuple[str, bytes]] = field(default_factory=list)
+    associations: int = 0
+
+    def start(self) -> Peer:
+        self.ae = AE("STRANGER")
+        for sop_class in self.classes:
+            self.ae.add_supported_context(sop_class, self.syntaxes)
+        handlers: list[Any] = [(evt.EVT_C_STORE, self._store), (evt.EVT_ACCEPTED, self._count)]
+        server = self.ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers)
+        return Peer("stranger", "STRANGER", "127.0.0.1", server.server_address[1], answer_timeout_s=5)
+
+    def _count(self, _event: evt.Event) -> None:
+        self.associations += 1
+
+    def _store(self, event: evt.Event) -> int | Dataset:
+        self.got.append((str(event.context.transfer_syntax), event.request.DataSet.getvalue()))
+        return self.answers.pop(0) if self.answers else 0x0000
+
+
+@pytest.fixture
+def stranger() -> Iterator[Callable[..., tuple[Stranger, Peer]]]:
+    running: list[Stranger] = []
+
+    def start(**how: Any) -> tuple[Stranger, Peer]:
+        running.append(Stranger(**how))
+        return running[-1], running[-1].start()
+
+    yield start
+    for one in running:
+        one.ae.shutdown()
+
+
+def test_each_file_has_its_outcome_in_order(
+    stranger: Callable[..., tuple[Stranger, Peer]], tmp_path: Path
+) -> None:
+    commented = Dataset()
+    commented.Status, commented.ErrorComment = 0xC123, "no such patient"
+    answers = [0x0000, 0xB007, 0x0111, commented, 0x0122, 0xA900]
+    _, peer = stranger(answers=answers)
+    paths = make_ct(tmp_path, slices=6)
+    outcomes = send(peer, paths, "NODE")
+    assert [o.sop_instance_uid for o in outcomes] == [pydicom.dcmread(p).SOPInstanceUID for p in paths]
+    assert [o.name for o in outcomes] == ["stored", "warning", "warning", "refused", "refused", "refused"]
+    assert [o.stored for o in outcomes] == [True, True, True, False, False, False]
+    assert outcomes[3].status == 0xC123
+    assert outcomes[3].detail == "0xC123 cannot understand no such patient"
+
+
+@pytest.mark.parametrize("status", [0xA700, 0xA7FF, 0x0110, 0x0213])
+def test_a_peer_that_cannot_take_it_now_is_called_again(
+    stranger: Callable[..., tuple[Stranger, Peer]], tmp_path: Path, status: int
+) -> None:
+    told, peer = stranger(answers=[0x0000, status])
+    paths = make_ct(tmp_path, slices=3)
+    with pytest.raises(PeerUnavailable, match=rf"stranger \(STRANGER at .*0x{status:04X}"):
+        send(peer, paths, "NODE")
+    assert all(outcome.stored for outcome in send(peer, paths, "NODE"))
+    assert len(told.got) == 2 + 3
+
+
+def test_a_file_goes_out_byte_for_byte(
+    stranger: Callable[..., tuple[Stranger, Peer]], tmp_path: Path
+) -> None:
+    told, peer = stranger(syntaxes=[ImplicitVRLittleEndian, ExplicitVRLittleEndian])
+    (path,) = make_ct(tmp_path, slices=1)
+    assert send(peer, [path], "NODE")[0].stored
+    assert told.got == [(ExplicitVRLittleEndian, encoded(path))]
+
+
+def test_a_peer_that_knows_implicit_only_gets_it_so(
+    stranger: Callable[..., tuple[Stranger, Peer]], tmp_path: Path
+) -> None:
+    """Implicit VR Little Endian is the one syntax every peer has (PS3.5 10.1)."""
+    told, peer = stranger(syntaxes=[ImplicitVRLittleEndian])
+    (path,) = make_ct(tmp_path, slices=1)
+    assert send(peer, [path], "NODE")[0].name == "stored"
+    ((syntax, raw),) = told.got
+    assert syntax == ImplicitVRLittleEndian
+    received = pydicom.filereader.read_dataset(pydicom.filebase.DicomBytesIO(raw), True, True)
+    original = pydicom.dcmread(path)
+    assert {e.tag: e.value for e in received} == {e.tag: e.value for e in original}
+
+
+def test_a_class_the_peer_does_not_take_is_an_answer_and_the_others_go(
+    stranger: Callable[..., tuple[Stranger, Peer]], tmp_path: Path
+) -> None:
+    _, peer = stranger(classes=[CT])
+    (mesh,) = make_ct(tmp_path / "stl", slices=1, sop_class=EncapsulatedSTLStorage)
+    (image,) = make_ct(tmp_path / "ct", slices=1)
+    outcomes = send(peer, [mesh, image], "NODE")
+    assert [(o.name, o.status) for o in outcomes] == [("not accepted", None), ("stored", 0)]
+    assert EncapsulatedSTLStorage in outcomes[0].detail
+    (alone,) = send(peer, [mesh], "NODE")
+    assert (alone.name, alone.stored) == ("not accepted", False)
+    assert "accepts none of the SOP classes offered" in alone.detail
+
+
+def test_a_compressed_file_is_not_decompressed_for_a_peer_that_does_not_take_it(
+    stranger: Callable[..., tuple[Stranger, Peer]], tmp_path: Path
+) -> None:
+    _, peer = stranger(syntaxes=[ExplicitVRLittleEndian])
+    (path,) = make_ct(tmp_path, slices=1)
+    ds = pydicom.dcmread(path)
+    ds.compress(pydicom.uid.RLELossless, generate_instance_uid=False)
+    ds.save_as(path)
+    (outcome,) = send(peer, [path], "NODE")
+    assert outcome.name == "not accepted"
+
+
+def test_more_classes_than_one_association_can_offer_are_sent_over_several(
+    stranger: Callable[..., tuple[Stranger, Peer]], tmp_path: Path
+) -> None:
+    """PS3.8 9.3.2.2: 128 contexts at most; each of these classes is offered in two syntaxes."""
+    classes = [str(context.abstract_syntax) for context in AllStoragePresentationContexts[:70]]
+    told, peer = stranger(classes=classes[:66])
+    paths = [make_ct(tmp_path / uid, slices=1, sop_class=uid)[0] for uid in classes]
+    outcomes = send(peer, paths, "NODE")
+    assert [o.name for o in outcomes] == ["stored"] * 66 + ["not accepted"] * 4
+    assert [raw for _, raw in told.got] == [encoded(path) for path in paths[:66]]
+    assert told.associations == 2
+
+
+def test_a_peer_that_rejects_us_for_good_is_an_answer(
+    receiving: Callable[..., Receiver], tmp_path: Path
+) -> None:
+    receiver = receiving(allowed_calling_aes=["CT1"])
+    (path,) = make_ct(tmp_path / "sent", slices=1)
+    (outcome,) = send(receiver.peer, [path], "STRANGER")
+    assert (outcome.name, outcome.status) == ("not accepted", None)
+    assert "rejected the association" in outcome.detail
+    assert "alling AE title not recognised" in outcome.detail
+
+
+def test_a_peer_that_rejects_us_for_now_is_called_again(
+    receiving: Callable[..., Receiver], tmp_path: Path
+) -> None:
+    from tests.network.conftest import associate
+
+    receiver = receiving(max_associations=1)
+    held = associate(receiver.peer)
+    with pytest.raises(PeerUnavailable, match="rejected the association"):
+        send(receiver.peer, make_ct(tmp_path / "sent", slices=1), "CT1")
+    held.release()
+
+
+def test_nobody_there_is_said_with_the_address(tmp_path: Path) -> None:
+    peer = Peer("pacs", "PACS", "127.0.0.1", free_port())
+    with pytest.raises(PeerUnavailable, match=rf"pacs \(PACS at 127.0.0.1:{peer.port}\)"):
+        send(peer, make_ct(tmp_path, slices=1), "NODE")
+    with pytest.raises(PeerUnavailable, match="no connection"):
+        echo(peer, "NODE")
+
+
+def test_somebody_who_never_answers_is_not_waited_for_longer_than_told(tmp_path: Path) -> None:
+    with socket.socket() as deaf:
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen()
+        peer = Peer("pacs", "PACS", "127.0.0.1", deaf.getsockname()[1], connect_timeout_s=0.5)
+        began = time.monotonic()
+        with pytest.raises(PeerUnavailable):
+            echo(peer, "NODE")
+        assert time.monotonic() - began < 5
+
+
+def test_a_peer_lost_on_the_way_is_called_again(
+    stranger: Callable[..., tuple[Stranger, Peer]], tmp_path: Path
+) -> None:
+    told, peer = stranger()
+    store = told._store
+
+    def lose(event: evt.Event) -> int | Dataset:
+        if len(told.got) == 1:
+            event.assoc.abort()
+        return store(event)
+
+    told.ae._servers[0].bind(evt.EVT_C_STORE, lose)
+    with pytest.raises(PeerUnavailable, match=r"ended the association|did not answer"):
+        send(peer, make_ct(tmp_path, slices=4), "NODE")
+
+
+def test_an_answer_that_does_not_come_in_time_is_not_waited_for(
+    stranger: Callable[..., tuple[Stranger, Peer]], tmp_path: Path
+) -> None:
+    told, peer = stranger()
+    released = threading.Event()
+    told.ae._servers[0].bind(evt.EVT_C_STORE, lambda _event: (released.wait(20), 0)[1])
+    began = time.monotonic()
+    with pytest.raises(PeerUnavailable, match="did not answer C-STORE of instance"):
+        send(replace(peer, answer_timeout_s=0.5), make_ct(tmp_path, slices=1), "NODE")
+    released.set()
+    assert time.monotonic() - began < 10
+
+
+def test_a_file_that_is_no_dicom_is_a_bug_of_ours_and_said_before_anything_is_sent(
+    stranger: Callable[..., tuple[Stranger, Peer]], tmp_path: Path
+) -> None:
+    told, peer = stranger()
+    paths = make_ct(tmp_path, slices=1)
+    (tmp_path / "x.dcm").write_bytes(b"\0" * 200)
+    with pytest.raises(ValueError, match=r"x\.dcm is no DICOM file"):
+        send(peer, [*paths, tmp_path / "x.dcm"], "NODE")
+    with pytest.raises(FileNotFoundError):
+        send(peer, [*paths, tmp_path / "y.dcm"], "NODE")
+    assert told.got == []
+
+
+def test_each_sent_instance_is_logged_by_uid(
+    stranger: Callable[..., tuple[Stranger, Peer]], tmp_path: Path
+) -> None:
+    _, peer = stranger(answers=[0x0000, Status.SOP_CLASS_NOT_SUPPORTED])
+    with capture_logs() as events:
+        outcomes = send(peer, make_ct(tmp_path, slices=2), "NODE")
+    sent = [
+        (e["sop_instance_uid"], e["outcome"], e["log_level"]) for e in events if e["event"] == "instance_sent"
+    ]
+    uids = [o.sop_instance_uid for o in outcomes]
+    assert sent == [(uids[0], "stored", "info"), (uids[1], "refused", "warning")]
+    assert "TEST-1" not in repr(events)
