@@ -1,0 +1,154 @@
+"""The intake's judgement, with a real inbox and ledger, and a clock that is turned by file times."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+import pydicom
+import pytest
+
+from spine_node.config import Settings
+from spine_node.inbox import Inbox
+from spine_node.intake import Intake, job_id
+from spine_node.ledger import Ledger, database_url
+from spine_node.phantom.generate import generate
+from spine_node.phantom.series import write_phantom
+
+QUIET_S, GIVE_UP_S = 10.0, 100.0
+
+
+@pytest.fixture(scope="module")
+def instances(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    folder = tmp_path_factory.mktemp("phantom")
+    write_phantom(generate(5, spacing_mm=3.4, clean=True), folder)
+    return sorted((folder / "dicom").glob("*.dcm"))
+
+
+@dataclass
+class Desk:
+    """An intake and everything it touches."""
+
+    folder: Path
+    enqueued: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.inbox = Inbox(self.folder / "inbox")
+        self.ledger = Ledger(database_url(self.folder / "node.sqlite"))
+        settings = Settings.model_validate({"series": {"quiet_s": QUIET_S, "give_up_s": GIVE_UP_S}})
+        name_job = partial(job_id, model_sha256="ab" * 32, software_version="1.0")
+        self.intake = Intake(self.inbox, self.ledger, settings, name_job, self.enqueued.append)
+
+    def receive(self, paths: Sequence[Path]) -> str:
+        for path in paths:
+            header = pydicom.dcmread(path, stop_before_pixels=True)
+            uid = str(header.SeriesInstanceUID)
+            self.inbox.store(uid, str(header.SOPInstanceUID), "SCANNER", [path.read_bytes()])
+        return uid
+
+    def wait(self, series_uid: str, seconds: float) -> None:
+        """Turn the clock by setting back when the last instance came."""
+        folder = self.inbox.folders(series_uid)["receiving"]
+        os.utime(folder, (time.time() - seconds,) * 2)
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Desk:
+    return Desk(tmp_path)
+
+
+def test_a_series_is_left_alone_until_it_is_quiet(desk: Desk, instances: list[Path]) -> None:
+    desk.receive(instances)
+    desk.intake.look()
+    assert desk.enqueued == []
+
+
+def test_a_quiet_and_whole_series_becomes_one_job(desk: Desk, instances: list[Path]) -> None:
+    uid = desk.receive(instances)
+    desk.wait(uid, QUIET_S + 1)
+    desk.intake.look()
+    desk.intake.look()
+    (job,) = desk.ledger.jobs()
+    assert desk.enqueued == [job.job]
+    assert (job.series_uid, job.instances, job.state) == (uid, len(instances), "received")
+    assert list(desk.inbox.folders(uid)) == ["claimed"]
+
+
+def test_a_gap_waits_then_is_refused_with_its_place_and_stays_on_disk(
+    desk: Desk, instances: list[Path]
+) -> None:
+    sent = instances[:40] + instances[41:]
+    uid = desk.receive(sent)
+    desk.wait(uid, QUIET_S + 1)
+    desk.intake.look()
+    assert list(desk.inbox.folders(uid)) == ["receiving"]
+    desk.wait(uid, GIVE_UP_S + 1)
+    desk.intake.look()
+    desk.intake.look()
+    (job,) = desk.ledger.jobs()
+    assert job.state == "refused"
+    assert f"{len(sent)} of {len(instances)}" in job.reason
+    assert len(list(Path(job.folder).glob("*.dcm"))) == len(sent)
+    assert desk.enqueued == []
+
+
+def test_the_late_slice_completes_the_series(desk: Desk, instances: list[Path]) -> None:
+    uid = desk.receive(instances[:40] + instances[41:])
+    desk.wait(uid, QUIET_S + 1)
+    desk.intake.look()
+    desk.receive(instances[40:41])
+    desk.wait(uid, QUIET_S + 1)
+    desk.intake.look()
+    assert [job.instances for job in desk.ledger.jobs()] == [len(instances)]
+
+
+def test_a_series_that_a_killed_process_had_claimed_is_taken_up_again(
+    desk: Desk, instances: list[Path]
+) -> None:
+    """Between the claim and the ledger, and between the ledger and the queue: both kills are the same."""
+    uid = desk.receive(instances)
+    desk.inbox.claim(uid)
+    desk.intake.resume()
+    desk.intake.resume()
+    (job,) = desk.ledger.jobs()
+    assert set(desk.enqueued) == {job.job}
+
+
+def test_a_series_analysed_before_is_recognised_and_not_done_again(desk: Desk, instances: list[Path]) -> None:
+    """Re-sent with other bytes of the same instances, as a PACS does that re-encodes."""
+    uid = desk.receive(instances)
+    desk.wait(uid, QUIET_S + 1)
+    desk.intake.look()
+    desk.inbox.finish(uid)
+    desk.ledger.set_state(desk.enqueued[0], "delivered")
+    for path in instances:
+        header = pydicom.dcmread(path, stop_before_pixels=True)
+        chunks = [path.read_bytes(), b"\0\0"]
+        desk.inbox.store(uid, str(header.SOPInstanceUID), "SCANNER", chunks)
+    desk.wait(uid, QUIET_S + 1)
+    desk.intake.look()
+    assert len(desk.enqueued) == 1
+    assert list(desk.inbox.folders(uid)) == ["done"]
+
+
+def test_what_is_no_image_is_set_aside_with_words(desk: Desk) -> None:
+    for n in range(20):
+        desk.inbox.store("1.2.3", f"1.2.3.{n}", "SCANNER", [b"this is not DICOM"])
+    desk.wait("1.2.3", QUIET_S + 1)
+    desk.intake.look()
+    (job,) = desk.ledger.jobs()
+    assert job.state in ("refused", "ignored")
+    assert job.reason
+
+
+def test_the_job_is_named_by_instances_model_and_software() -> None:
+    """In whatever order they came; a new model or version is a new job."""
+    name = job_id(["1.2.1", "1.2.2"], "aa", "1.0")
+    assert name == job_id(["1.2.2", "1.2.1"], "aa", "1.0")
+    others = {job_id(["1.2.1"], "aa", "1.0"), job_id(["1.2.1", "1.2.2"], "bb", "1.0")}
+    others.add(job_id(["1.2.1", "1.2.2"], "aa", "1.1"))
+    assert len(others | {name}) == 4
