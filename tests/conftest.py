@@ -25,7 +25,7 @@ import pytest
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
-PROGRAMS = {"orthanc": ("Orthanc",), "dcmtk": ("storescu", "echoscu", "storescp", "dcmcjpeg")}
+PROGRAMS = {"orthanc": ("Orthanc",), "dcmtk": ("storescu", "dcmsend", "echoscu", "storescp", "dcmcjpeg")}
 """What each marker needs on the PATH."""
 
 os.environ["TCP_NODELAY"] = "1"  # for every dcmtk and Orthanc process: else 20 instances a second

@@ -59,7 +59,7 @@ def test_what_dcmtk_compressed_arrives_as_it_was(
     (path,) = make_ct(tmp_path / "sent", slices=1, rows=64)
     coded = tmp_path / "coded.dcm"
     assert run(program, *filter(None, [option]), path, coded).returncode == 0
-    done = run("storescu", "-R", "-aec", "NODE", *address(receiver.peer), coded)
+    done = run("dcmsend", "-dn", "-aec", "NODE", *address(receiver.peer), coded)
     assert done.returncode == 0, done.stderr
     (stored,) = receiver.stored().values()
     assert encoded(stored) == encoded(coded)
