@@ -42,7 +42,12 @@ _WITHOUT_LEVEL: dict[str, tuple[str, Code, Code | None, tuple[float, float, floa
     "hip_left": ("Hip bone left", Code("118645006", "SCT", "Pelvis"), LEFT, (62, -34, 2)),
     "hip_right": ("Hip bone right", Code("118645006", "SCT", "Pelvis"), RIGHT, (62, -8, -34)),
     "femoral_head_left": ("Femoral head left", Code("2812003", "SCT", "Femoral head"), LEFT, (66, 46, 8)),
-    "femoral_head_right": ("Femoral head right", Code("2812003", "SCT", "Femoral head"), RIGHT, (66, 40, -30)),
+    "femoral_head_right": (
+        "Femoral head right",
+        Code("2812003", "SCT", "Femoral head"),
+        RIGHT,
+        (66, 40, -30),
+    ),
 }
 
 _CYCLE: tuple[tuple[float, float, float], ...] = (
@@ -115,7 +120,9 @@ def _srgb(cielab: tuple[float, float, float]) -> tuple[float, float, float]:
     """IEC 61966-2-1 from CIELab with the D50 white of the DICOM profile connection space."""
     lightness, a, b = cielab
     y = (lightness + 16) / 116
-    x, y, z = (_cube(t) * w for t, w in zip((y + a / 500, y, y - b / 200), (0.9642, 1.0, 0.8249), strict=True))
+    x, y, z = (
+        _cube(t) * w for t, w in zip((y + a / 500, y, y - b / 200), (0.9642, 1.0, 0.8249), strict=True)
+    )
     linear = (
         3.1339 * x - 1.6169 * y - 0.4906 * z,
         -0.9788 * x + 1.9161 * y + 0.0335 * z,

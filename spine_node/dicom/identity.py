@@ -114,5 +114,8 @@ def finish(target: Dataset, source: Dataset) -> None:
     for keyword in ("InstanceCreationDate", "InstanceCreationTime"):
         if keyword in target:
             delattr(target, keyword)
+    for item in target.get("ContributingEquipmentSequence") or ():
+        if "ContributionDateTime" in item:
+            del item.ContributionDateTime
     target.file_meta.ImplementationClassUID = IMPLEMENTATION_CLASS_UID
     target.file_meta.ImplementationVersionName = IMPLEMENTATION_VERSION

@@ -158,11 +158,15 @@ def _announced(headers: Sequence[Dataset]) -> int | None:
 
     Images in Acquisition counts those of one Acquisition Number, of which a series may hold several.
     """
-    series = [int(h.NumberOfSeriesRelatedInstances) for h in headers if h.get("NumberOfSeriesRelatedInstances")]
+    series = [
+        int(h.NumberOfSeriesRelatedInstances) for h in headers if h.get("NumberOfSeriesRelatedInstances")
+    ]
     if series:
         return max(series)
     acquisitions = {
-        str(h.get("AcquisitionNumber")): int(h.ImagesInAcquisition) for h in headers if h.get("ImagesInAcquisition")
+        str(h.get("AcquisitionNumber")): int(h.ImagesInAcquisition)
+        for h in headers
+        if h.get("ImagesInAcquisition")
     }
     return sum(acquisitions.values()) or None
 
@@ -234,7 +238,9 @@ def _misfit(rule: Rule, header: Dataset, extent: _Extent) -> str | None:
             return f"{what} is {value or 'missing'}"
     for what, patterns, values in texts:
         if patterns and not any(_matches(p, v) for p in patterns for v in values):
-            return f"{what} is {' '.join(v for v in values if v) or 'missing'}, wanted {' or '.join(patterns)}"
+            return (
+                f"{what} is {' '.join(v for v in values if v) or 'missing'}, wanted {' or '.join(patterns)}"
+            )
     return _misfit_in_size(rule, extent)
 
 

@@ -105,15 +105,17 @@ def _check_steps(slices: Sequence[Frame], along: FloatArray, series: str) -> Non
     if same.size:
         one, two = slices[same[0]], slices[same[0] + 1]
         raise SeriesRefused(
-            f"series {series} has {same.size + 1 if same.size == 1 else len(slices)} slices of which "
-            f"{same.size} share a position with another, the first {one.name} and {two.name} at "
-            f"{_text(one.position_mm)} mm: several volumes, or slices sent twice under new names."
+            f"series {series} has {_count(same.size, 'slice')} at a position that another has too, the first "
+            f"{one.name} and {two.name} at {_text(one.position_mm)} mm: several volumes, or slices sent "
+            "twice under new names."
         )
     usual = usual_step_mm(along)
     off = np.flatnonzero(np.abs(steps - usual) > allowed_step_mm(usual))
     if off.size:
         worst = int(off[np.argmax(np.abs(steps[off] - usual))])
-        missing = "A slice is probably missing." if steps[worst] > 1.5 * usual else "Slices are unevenly spaced."
+        missing = (
+            "A slice is probably missing." if steps[worst] > 1.5 * usual else "Slices are unevenly spaced."
+        )
         raise SeriesRefused(
             f"slice spacing is not uniform in series {series}: {usual:.3f} mm for "
             f"{_count(steps.size - off.size, 'gap')}, {steps[worst]:.3f} mm after {slices[worst].name} "

@@ -61,7 +61,9 @@ def _slices(series: ImageSeries) -> Iterator[tuple[int, int, NDArray[np.generic]
                 f"{header.get('SamplesPerPixel')} samples a pixel; MONOCHROME2 with one was expected."
             )
         expected = series.frames[0].shape
-        numbers = {frame.number for frame in series.frames if frame.header == index} if series.multiframe else {0}
+        numbers = (
+            {frame.number for frame in series.frames if frame.header == index} if series.multiframe else {0}
+        )
         seen = 0
         try:
             for number, stored in enumerate(iter_pixels(path, raw=True)):
@@ -72,11 +74,19 @@ def _slices(series: ImageSeries) -> Iterator[tuple[int, int, NDArray[np.generic]
                     seen += 1
         except _UNDECODABLE as problem:
             syntax = _transfer_syntax(header)
-            raise SeriesRefused(f"pixels of instance {uid} ({syntax}) cannot be decoded: {problem}") from problem
+            raise SeriesRefused(
+                f"pixels of instance {uid} ({syntax}) cannot be decoded: {problem}"
+            ) from problem
         if seen != len(numbers):
-            raise SeriesRefused(f"instance {uid} holds {seen} frames of pixels, {len(numbers)} were expected.")
+            raise SeriesRefused(
+                f"instance {uid} holds {seen} frames of pixels, {len(numbers)} were expected."
+            )
 
 
 def _transfer_syntax(header: pydicom.Dataset) -> str:
     meta = getattr(header, "file_meta", None)
-    return str(meta.TransferSyntaxUID.name) if meta and "TransferSyntaxUID" in meta else "unknown transfer syntax"
+    return (
+        str(meta.TransferSyntaxUID.name)
+        if meta and "TransferSyntaxUID" in meta
+        else "unknown transfer syntax"
+    )

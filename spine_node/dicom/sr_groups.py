@@ -1,0 +1,316 @@
+"""Measurements as TID 1500 measurement groups: one of the whole spine, one a curve, one a vertebra.
+
+Where a number belongs is said by its finding sites: a vertebra alone is its level; with the
+topographical modifier superior, inferior or apex it is an end or the apex of a curve; the laterality of
+a site is the side of the number. What could not be measured is an evaluation in the group of its level, and a
+text with the reason among the report's Qualitative Evaluations.
+"""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+import highdicom as hd
+import numpy as np
+from pydicom.sr.coding import Code as SRCode
+
+from spine_node.anatomy.levels import LEVELS
+from spine_node.dicom.codes import (
+    ANATOMICAL_STRUCTURE,
+    LEFT,
+    RIGHT,
+    SPINE,
+    STRUCTURES,
+    VERTEBRA,
+    level_code,
+)
+from spine_node.dicom.identity import MODEL_NAME
+from spine_node.parameters.catalogue import (
+    DEFINITIONS,
+    HIP_FRAME,
+    LOCAL_FRAME,
+    P_FRAME,
+    PRIVATE_SCHEME,
+    Code,
+)
+from spine_node.parameters.model import Line, Measurements, NotMeasured, Parameter
+
+SITE_OF: dict[str, Code] = {
+    "upper": Code("264217000", "SCT", "Superior"),
+    "lower": Code("261089000", "SCT", "Inferior"),
+    "apex": Code("APEX", PRIVATE_SCHEME, "Apex of curve"),
+}
+"""Topographical modifier of a finding site for each end of a curve."""
+
+SIDES: dict[str, Code] = {"left": LEFT, "right": RIGHT}
+
+PURPOSE_OF_LINE: dict[str, Code] = {
+    "arm": Code("121223", "DCM", "Arm of angle"),
+    "centre": Code("128137", "DCM", "Geometric Centerpoint"),
+    "axis": Code("121225", "DCM", "Vector"),
+    "plumb": Code("LN_PLUMB", PRIVATE_SCHEME, "Plumb line"),
+}
+"""Concept of the coordinates of each kind of line."""
+
+METHOD_OF_FRAME: dict[str, Code] = {
+    P_FRAME: Code("M_PFRAME", PRIVATE_SCHEME, "Projected in the patient frame"),
+    LOCAL_FRAME: Code("M_LOCAL", PRIVATE_SCHEME, "In the vertebra's own transverse plane"),
+    HIP_FRAME: Code("M_HIPAXIS", PRIVATE_SCHEME, "In the plane across the hip axis"),
+}
+"""Measurement method by the catalogue's frames: definitions differ by more than 10 degrees."""
+
+FRAME = Code("QC_FRAME", PRIVATE_SCHEME, "Frame of the measurements")
+FRAMES: dict[str, Code] = {
+    "PATIENT": Code("FRAME_PATIENT", PRIVATE_SCHEME, "Patient frame: vertical and femoral heads"),
+    "SCANNER": Code("FRAME_SCANNER", PRIVATE_SCHEME, "Scanner frame: estimated values"),
+}
+VERTICAL = Code("QC_VERTICAL", PRIVATE_SCHEME, "How the vertical is known")
+COMMENT = Code("121106", "DCM", "Comment")
+NOT_ATTEMPTED = Code("114007", "DCM", "Measurement not attempted")
+QUALITATIVE = Code("C0034375", "UMLS", "Qualitative Evaluations")
+UNCERTAINTIES = (
+    Code("371886008", "SCT", "+, range of upper measurement uncertainty"),
+    Code("371885007", "SCT", "-, range of lower measurement uncertainty"),
+)
+"""The same number twice, up and down: TID 310 has no concept for both."""
+
+
+_UNITS: dict[str, Code] = {"deg": Code("deg", "UCUM", "degree"), "mm": Code("mm", "UCUM", "mm")}
+_DECIMALS = 3
+_ASCII = {"°": " deg", "±": "+/-", "–": "-", "—": "-", "≤": "<=", "≥": ">=", "×": "x", "µ": "u"}
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What all groups of one report share.
+
+    Attributes
+    ----------
+    uid : callable
+        From a kind and further names to a derived UID.
+    segments : mapping of structure name to (segment number, tracking UID)
+    seg_class_uid, seg_uid, source_series_uid, frame_of_reference_uid : str
+    software_version : str
+    """
+
+    uid: Callable[..., str]
+    segments: dict[str, tuple[int, str]]
+    seg_class_uid: str
+    seg_uid: str
+    source_series_uid: str
+    frame_of_reference_uid: str
+    software_version: str
+
+
+def groups(measurements: Measurements, context: Context) -> list[hd.sr.MeasurementsAndQualitativeEvaluations]:
+    """Every measurement group of a report, the whole spine first, then curves and vertebrae downwards."""
+    found = [_spine_group(measurements, context)]
+    curves: dict[tuple[str, ...], list[Parameter]] = {}
+    for p in measurements.parameters:
+        if per(p.key) == "curve":
+            curves.setdefault(tuple(str(getattr(p, e)) for e in ("upper", "apex", "lower")), []).append(p)
+    found += [_curve_group(parameters, context) for parameters in curves.values()]
+    for level in LEVELS:
+        here = [p for p in measurements.parameters if per(p.key) == "vertebra" and p.level == level]
+        missing = [n for n in measurements.not_measured if n.level == level]
+        if here or missing:
+            found.append(_vertebra_group(level, here, missing, context))
+    return found
+
+
+def per(key: str) -> str:
+    """Whether a parameter is one of the spine, of each curve or of each vertebra."""
+    return DEFINITIONS[key].per if key in DEFINITIONS else "spine"
+
+
+def code_of(key: str) -> Code:
+    """The concept of a parameter."""
+    return DEFINITIONS[key].code if key in DEFINITIONS else Code(key[:16], PRIVATE_SCHEME, key[:64])
+
+
+def sr(code: Code) -> SRCode:
+    """A catalogue code in the words of the SR library."""
+    return SRCode(code.value, code.scheme, code.meaning)
+
+
+def ascii_text(text: str) -> str:
+    """Text that every character set can hold, so that the patient's own stays as it was."""
+    for sign, plain in _ASCII.items():
+        text = text.replace(sign, plain)
+    return unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+
+
+def remarks(measurements: Measurements) -> hd.sr.ContainerContentItem:
+    """The report's Qualitative Evaluations: frame, vertical, reasons and sentences on quality."""
+    contains = hd.sr.RelationshipTypeValues.CONTAINS
+    container = hd.sr.ContainerContentItem(sr(QUALITATIVE), relationship_type=contains)
+    container.ContentSequence = hd.sr.ContentSequence()
+    container.ContentSequence.extend(
+        [
+            hd.sr.CodeContentItem(sr(FRAME), sr(FRAMES[measurements.frame]), contains),
+            _text(VERTICAL, measurements.vertical or "not stated"),
+            *(_text(code_of(n.key), reason_of(n)) for n in measurements.not_measured),
+            *(_text(COMMENT, sentence) for sentence in measurements.quality),
+        ]
+    )
+    return container
+
+
+def reason_of(entry: NotMeasured) -> str:
+    """The reason as it stands in a report, after the level where there is one."""
+    return entry.reason if entry.level is None else f"{entry.level}: {entry.reason}"
+
+
+def _spine_group(measurements: Measurements, context: Context) -> hd.sr.MeasurementsAndQualitativeEvaluations:
+    return hd.sr.MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=_tracking("spine", context),
+        finding_category=sr(ANATOMICAL_STRUCTURE),
+        finding_type=sr(SPINE),
+        finding_sites=[hd.sr.FindingSite(sr(SPINE))],
+        algorithm_id=_algorithm(context),
+        measurements=[_measured(p, context) for p in measurements.parameters if per(p.key) == "spine"],
+        qualitative_evaluations=_not_attempted(n for n in measurements.not_measured if n.level is None),
+    )
+
+
+def _curve_group(
+    parameters: list[Parameter], context: Context
+) -> hd.sr.MeasurementsAndQualitativeEvaluations:
+    first = parameters[0]
+    name = f"curve {first.upper}-{first.lower}"
+    ends = {
+        "upper": Code("END_UPPER", PRIVATE_SCHEME, "Upper end vertebra"),
+        "apex": Code("APEX_VERTEBRA", PRIVATE_SCHEME, "Apical vertebra"),
+        "lower": Code("END_LOWER", PRIVATE_SCHEME, "Lower end vertebra"),
+    }
+    evaluations = [
+        hd.sr.QualitativeEvaluation(sr(concept), sr(level_code(getattr(first, end))))
+        for end, concept in ends.items()
+        if getattr(first, end)
+    ]
+    return hd.sr.MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=_tracking(name, context),
+        finding_category=sr(ANATOMICAL_STRUCTURE),
+        finding_type=sr(SPINE),
+        finding_sites=[hd.sr.FindingSite(sr(SPINE))],
+        algorithm_id=_algorithm(context),
+        measurements=[_measured(p, context) for p in parameters],
+        qualitative_evaluations=evaluations,
+    )
+
+
+def _vertebra_group(
+    level: str, here: list[Parameter], missing: list[NotMeasured], context: Context
+) -> hd.sr.MeasurementsAndQualitativeEvaluations:
+    """TID 1411 on the vertebra's segment; TID 1501 where the level has no segment."""
+    common = {
+        "finding_category": sr(ANATOMICAL_STRUCTURE),
+        "finding_type": sr(VERTEBRA),
+        "finding_sites": [hd.sr.FindingSite(sr(level_code(level)))],
+        "algorithm_id": _algorithm(context),
+        "qualitative_evaluations": _not_attempted(missing),
+    }
+    if level not in context.segments:
+        return hd.sr.MeasurementsAndQualitativeEvaluations(
+            tracking_identifier=_tracking(level, context),
+            measurements=[_measured(p, context) for p in here],
+            **common,
+        )
+    number, tracking_uid = context.segments[level]
+    return hd.sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
+        tracking_identifier=hd.sr.TrackingIdentifier(uid=tracking_uid, identifier=level),
+        referenced_segment=hd.sr.ReferencedSegment(
+            sop_class_uid=context.seg_class_uid,
+            sop_instance_uid=context.seg_uid,
+            segment_number=number,
+            source_series=hd.sr.SourceSeriesForSegmentation(context.source_series_uid),
+        ),
+        # TID 1411 takes no coordinates beside the segment.
+        measurements=[_measured(p, context, lines=()) for p in here],
+        **common,
+    )
+
+
+def _measured(
+    parameter: Parameter, context: Context, lines: tuple[Line, ...] | None = None
+) -> hd.sr.Measurement:
+    definition = DEFINITIONS.get(parameter.key)
+    method = METHOD_OF_FRAME.get(definition.frame) if definition else None
+    coordinates = [_coordinates(line, context) for line in (parameter.lines if lines is None else lines)]
+    unit = _UNITS[parameter.unit]
+    measurement = hd.sr.Measurement(
+        name=sr(code_of(parameter.key)),
+        value=round(float(parameter.value), _DECIMALS),
+        unit=sr(unit),
+        method=sr(method) if method else None,
+        algorithm_id=_algorithm(context, parameter.method),
+        finding_sites=_sites(parameter) or None,
+        referenced_coordinates=coordinates or None,
+    )
+    for name in UNCERTAINTIES if parameter.uncertainty is not None else ():
+        measurement[0].ContentSequence.append(
+            hd.sr.NumContentItem(
+                name=sr(name),
+                value=round(float(parameter.uncertainty), _DECIMALS),
+                unit=sr(unit),
+                relationship_type=hd.sr.RelationshipTypeValues.HAS_PROPERTIES,
+            )
+        )
+    return measurement
+
+
+def _sites(parameter: Parameter) -> list[hd.sr.FindingSite]:
+    laterality = sr(SIDES[parameter.side]) if parameter.side else None
+    carrier = "apex" if parameter.apex else "level"
+    sites = []
+    if parameter.level:
+        sites.append(hd.sr.FindingSite(sr(level_code(parameter.level)), laterality))
+    for end, modifier in SITE_OF.items():
+        level = getattr(parameter, end)
+        if level:
+            side = laterality if end == carrier else None
+            sites.append(hd.sr.FindingSite(sr(level_code(level)), side, sr(modifier)))
+    if parameter.side and not (parameter.level or parameter.apex):
+        sites.append(hd.sr.FindingSite(sr(SPINE), laterality))
+    return sites
+
+
+def _coordinates(line: Line, context: Context) -> hd.sr.CoordinatesForMeasurement3D:
+    kind = hd.sr.GraphicTypeValues3D.POLYLINE if len(line.points_mm) > 1 else hd.sr.GraphicTypeValues3D.POINT
+    purpose = PURPOSE_OF_LINE.get(line.role, Code("LN_OTHER", PRIVATE_SCHEME, "Line"))
+    return hd.sr.CoordinatesForMeasurement3D(
+        graphic_type=kind,
+        graphic_data=np.array(line.points_mm),
+        frame_of_reference_uid=context.frame_of_reference_uid,
+        purpose=sr(purpose),
+    )
+
+
+def _not_attempted(missing: Iterable[NotMeasured]) -> list[hd.sr.QualitativeEvaluation]:
+    """An evaluation for each parameter that could not be measured; `remarks` holds the reasons.
+
+    A NUM without value says the same (PS3.3 C.18.1), but readers in use fail on the whole report at one.
+    """
+    return [hd.sr.QualitativeEvaluation(sr(code_of(entry.key)), sr(NOT_ATTEMPTED)) for entry in missing]
+
+
+def _text(name: Code, value: str) -> hd.sr.TextContentItem:
+    contains = hd.sr.RelationshipTypeValues.CONTAINS
+    return hd.sr.TextContentItem(name=sr(name), value=ascii_text(value), relationship_type=contains)
+
+
+def _tracking(name: str, context: Context) -> hd.sr.TrackingIdentifier:
+    uid = context.uid("tracking", name)
+    return hd.sr.TrackingIdentifier(
+        uid=uid, identifier=STRUCTURES[name].label if name in STRUCTURES else name
+    )
+
+
+def _algorithm(context: Context, definition: str | None = None) -> hd.sr.AlgorithmIdentification:
+    return hd.sr.AlgorithmIdentification(
+        name=MODEL_NAME,
+        version=context.software_version,
+        parameters=[ascii_text(definition)] if definition else None,
+    )
