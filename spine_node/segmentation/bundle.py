@@ -76,7 +76,7 @@ class Bundle:
         from spine_node.segmentation.networks import Architecture, SpineNet
 
         try:
-            values = {k: v for k, v in self.architecture.items() if k != "name"}
+            values = {k: v for k, v in self.architecture.items() if k not in ("name", "axes")}
             network = SpineNet(Architecture(**values | {"widths": tuple(values["widths"])}))
             weights = {k: v.float() for k, v in load_file(self.folder / WEIGHTS).items()}
             network.load_state_dict(weights)

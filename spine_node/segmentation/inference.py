@@ -1,7 +1,7 @@
 """The default segmenter: a bundle's net in sliding windows, then vertebrae, names and sides.
 
 Memory is bounded by the net's own grid: at the grid of the series there is only the label map, made
-slab by slab from interpolated logits, so that outlines are smooth and not made of the net's voxels.
+slab by slab from interpolated log probabilities: outlines are smooth, not made of the net's voxels.
 """
 
 from __future__ import annotations
@@ -10,7 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from monai.inferers.utils import sliding_window_inference
 from numpy.typing import NDArray
 from scipy import ndimage
 
@@ -27,12 +26,8 @@ from spine_node.segmentation.instances import (
     without_islands,
 )
 from spine_node.segmentation.levels import Naming, name_levels
-from spine_node.segmentation.networks import OFFSET_UNIT_MM
 from spine_node.segmentation.segmenter import ModelIdentity, Progress, Segmentation
-
-LOGIT_CLIP = 6.0
-"""Logits are cut here before they are interpolated: beyond it they say only "sure", and a surer side
-would push the outline into its neighbour."""
+from spine_node.segmentation.windows import infer
 
 LEAST_VERTEBRAE = 2
 """One body alone is as likely a mistake, and nothing can be measured on it."""
@@ -58,7 +53,7 @@ class BundleSegmenter:
         self.bundle: Bundle = load_bundle(folder)
         name = device if device != "auto" else ("cuda:0" if torch.cuda.is_available() else "cpu")
         self.device = torch.device(name)
-        self._network = self.bundle.network().to(self.device)
+        self._network = self.bundle.network().to(self.device, memory_format=torch.channels_last_3d)
 
     @property
     def identity(self) -> ModelIdentity:
@@ -76,69 +71,31 @@ class BundleSegmenter:
         say = progress or (lambda _fraction, _words: None)
         say(0.0, "resampling")
         view = canonical(volume, self.bundle.spacing_mm)
-        semantic, offset, level = self._infer(view, say)
+        heads = infer(
+            self._network,
+            view.values,
+            self.bundle.patch,
+            self.bundle.overlap,
+            self.device,
+            lambda done: say(0.05 + 0.75 * done, "looking for bones"),
+        )
+        semantic = heads.semantic.numpy()
         say(0.8, "naming vertebrae")
         tissue = without_islands(_decided(semantic, view), self.bundle.spacing_mm)
-        vertebrae = find_vertebrae(tissue, offset, self.bundle.spacing_mm)
+        vertebrae = find_vertebrae(tissue, heads.offset.numpy(), self.bundle.spacing_mm)
         if len(vertebrae.centres) < LEAST_VERTEBRAE:
             raise SeriesRefused(
                 f"no spine found: {len(vertebrae.centres)} vertebral bodies in {_extent(view)} mm, at least "
                 f"{LEAST_VERTEBRAE} neighbouring ones were expected. Is this a series of the spine? "
                 "Nothing was measured."
             )
-        naming = self._named(view, tissue, vertebrae, level)
+        naming = self._named(view, tissue, vertebrae, heads.level.numpy())
         if sum(name is not None for name in naming.levels) < LEAST_VERTEBRAE:
             raise SeriesRefused("no spine found: what looks like bodies is not lined up as a spine.")
         say(0.85, "drawing outlines")
         labels = self._labels(volume, view, semantic, tissue, vertebrae, naming)
         say(1.0, "segmented")
         return Segmentation(LabelMap(volume.grid, labels), self.identity, naming.quality)
-
-    def _infer(
-        self, view: Canonical, say: Progress
-    ) -> tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]:
-        """Clipped log probabilities of tissues; offsets in mm and levels at half size."""
-        patch, overlap = self.bundle.patch, self.bundle.overlap
-        image = torch.from_numpy(view.values)[None, None]
-        # Down to a multiple of two, so that the half-size heads cover the grid exactly.
-        odd = [n % 2 for n in image.shape[2:]]
-        image = torch.nn.functional.pad(image, [0, odd[2], 0, odd[1], 0, odd[0]], mode="replicate")
-        steps = [max(1, int(p * (1 - overlap))) for p in patch]
-        total = int(
-            np.prod(
-                [max(0, -(-(n - p) // s)) + 1 for n, p, s in zip(image.shape[2:], patch, steps, strict=True)]
-            )
-        )
-        done = 0
-
-        def windows(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-            nonlocal done
-            done += 1
-            say(0.05 + 0.75 * min(done / total, 1.0), f"window {done} of {total}")
-            half = self.device.type == "cuda"
-            with torch.autocast(self.device.type, torch.bfloat16, enabled=half):
-                heads = self._network(x)
-            chance = torch.log_softmax(heads.semantic.float(), dim=1).clamp_min(-LOGIT_CLIP)
-            return chance, heads.offset.float(), torch.log_softmax(heads.level.float(), dim=1)
-
-        with torch.inference_mode():
-            semantic, offset, level = sliding_window_inference(
-                image,
-                patch,
-                1,
-                windows,
-                overlap=overlap,
-                mode="gaussian",
-                padding_mode="replicate",
-                sw_device=self.device,
-                device="cpu",
-            )
-        cut = tuple(slice(0, n) for n in view.grid.shape)
-        return (
-            semantic[0][(slice(None), *cut)].numpy(),
-            offset[0].numpy() * np.float32(OFFSET_UNIT_MM),
-            level[0].numpy(),
-        )
 
     def _named(
         self,

@@ -22,6 +22,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 
 from spine_node.segmentation.networks import Architecture, SpineNet
+from spine_node.segmentation.windows import bfloat16_in_hardware
 from spine_node.training.augment import Patch, random_patch
 from spine_node.training.curve import draw_curve
 from spine_node.training.losses import spine_loss
@@ -128,6 +129,7 @@ def train(
     checkpoint = run_dir / CHECKPOINT
     if resume and checkpoint.exists():
         _load(state, checkpoint, recipe, place)
+        _forget_after(run_dir / CURVE, state.step)
     elif (run_dir / CURVE).exists():
         (run_dir / CURVE).unlink()
     scans = [load_case(p) for p in real_cases(real, run_dir / "real", recipe.spacing_mm)] if real else []
@@ -249,16 +251,7 @@ def _step(
 def _bfloat16_pays(place: torch.device) -> bool:
     if place.type == "cuda":
         return torch.cuda.is_bf16_supported()
-    return "amx_bf16" in _cpu_flags()
-
-
-def _cpu_flags() -> str:
-    info = Path("/proc/cpuinfo")
-    return (
-        next((line for line in info.read_text().splitlines() if line.startswith("flags")), "")
-        if (info.exists())
-        else ""
-    )
+    return bfloat16_in_hardware()
 
 
 def _fresh(recipe: Recipe, place: torch.device) -> _State:
@@ -284,6 +277,15 @@ def _save(state: _State, path: Path, recipe: Recipe) -> None:
     part = path.with_suffix(".part")
     torch.save(content, part)
     part.replace(path)
+
+
+def _forget_after(curve: Path, step: int) -> None:
+    """Cut the curve back to the checkpoint: steps after it are taken again."""
+    if curve.exists():
+        lines = curve.read_text().splitlines(keepends=True)[:step]
+        part = curve.with_suffix(".part")
+        part.write_text("".join(lines))
+        part.replace(curve)
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:

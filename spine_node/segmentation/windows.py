@@ -1,0 +1,120 @@
+"""The net over a volume larger than its window: overlapping windows, blended by a Gaussian.
+
+Memory is that of the blended heads at the net's own spacing, whatever the number of windows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import torch
+from monai.data.utils import compute_importance_map
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn import functional
+
+from spine_node.segmentation.networks import OFFSET_UNIT_MM, Heads, SpineNet
+
+LOG_FLOOR = -6.0
+"""Log probabilities are cut here before they are blended and interpolated: below it they say only
+"surely not", and a surer side would push the outline into its neighbour."""
+
+FLAT = 0.02
+"""A window whose scaled grey values vary less (standard deviation) shows nothing: it is passed over."""
+
+
+def infer(
+    network: SpineNet,
+    values: NDArray[np.float32],
+    patch: tuple[int, int, int],
+    overlap: float,
+    device: torch.device,
+    tick: Callable[[float], None],
+) -> Heads:
+    """Blended heads of a whole volume, on the CPU.
+
+    Parameters
+    ----------
+    network : SpineNet
+        In evaluation mode, on `device`.
+    values : ndarray, shape (z, y, x)
+        Scaled grey values.
+    patch : tuple of int
+        Window in voxels, multiples of the net's divisor.
+    overlap : float
+        Least share of a window that its neighbour covers too.
+    tick : callable
+        Called with the fraction done after each window.
+
+    Returns
+    -------
+    Heads
+        Without the batch axis: `semantic` log probabilities, (classes, z, y, x), at least
+        `LOG_FLOOR`; `offset` in mm, (3, ...), and `level` log probabilities, (levels, ...), at half
+        size rounded up.
+    """
+    image = torch.from_numpy(values)[None, None]
+    size = values.shape
+    # To a window at least, and to even edges, so that the half-size heads cover the volume.
+    more = [max(p - n, n % 2) for n, p in zip(size, patch, strict=True)]
+    image = functional.pad(image, [0, more[2], 0, more[1], 0, more[0]], mode="replicate")
+    whole = tuple(image.shape[2:])
+    half = tuple(n // 2 for n in whole)
+    classes, levels = network.architecture.semantic, network.architecture.levels
+    blended = Heads(torch.zeros(classes, *whole), torch.zeros(3, *half), torch.zeros(levels, *half))
+    weight, half_weight = torch.zeros(whole), torch.zeros(half)
+    bell = compute_importance_map(patch, mode="gaussian", sigma_scale=0.2).float().clamp_min(1e-3)
+    half_bell = functional.avg_pool3d(bell[None, None], 2)[0, 0]
+    starts = list(product(*[_starts(n, p, overlap) for n, p in zip(whole, patch, strict=True)]))
+    fast = device.type == "cuda" or bfloat16_in_hardware()
+    with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=fast):
+        for done, start in enumerate(starts, 1):
+            box = tuple(slice(s, s + p) for s, p in zip(start, patch, strict=True))
+            window = image[(..., *box)]
+            if float(window.std()) >= FLAT:
+                half_box = tuple(slice(s.start // 2, s.stop // 2) for s in box)
+                heads = _said(network, window.to(device))
+                blended.semantic[(slice(None), *box)].addcmul_(heads.semantic, bell)
+                blended.offset[(slice(None), *half_box)].addcmul_(heads.offset, half_bell)
+                blended.level[(slice(None), *half_box)].addcmul_(heads.level, half_bell)
+                weight[box] += bell
+                half_weight[half_box] += half_bell
+            tick(done / len(starts))
+    unseen = weight == 0
+    blended.semantic.div_(weight.clamp_min(1e-6))
+    blended.offset.div_(half_weight.clamp_min(1e-6))
+    blended.level.div_(half_weight.clamp_min(1e-6))
+    blended.semantic[1:, unseen] = LOG_FLOOR
+    cut, half_cut = (tuple(slice(0, (n + d - 1) // d) for n in size) for d in (1, 2))
+    return Heads(
+        blended.semantic[(slice(None), *cut)],
+        blended.offset[(slice(None), *half_cut)],
+        blended.level[(slice(None), *half_cut)],
+    )
+
+
+def _said(network: SpineNet, window: Tensor) -> Heads:
+    heads = network(window.contiguous(memory_format=torch.channels_last_3d))
+    return Heads(
+        torch.log_softmax(heads.semantic[0].float(), dim=0).clamp_min(LOG_FLOOR).cpu(),
+        (heads.offset[0].float() * OFFSET_UNIT_MM).cpu(),
+        torch.log_softmax(heads.level[0].float(), dim=0).cpu(),
+    )
+
+
+def _starts(size: int, patch: int, overlap: float) -> list[int]:
+    """Even first voxels of windows that cover `size` evenly and overlap by at least `overlap`."""
+    room = size - patch
+    if room <= 0:
+        return [0]
+    count = int(np.ceil(room / max(2.0, patch * (1 - overlap)))) + 1
+    return [2 * round(i * room / (count - 1) / 2) for i in range(count)]
+
+
+def bfloat16_in_hardware() -> bool:
+    """Whether this processor multiplies matrices of bfloat16 (AMX): three times the speed."""
+    info = Path("/proc/cpuinfo")
+    return info.exists() and "amx_bf16" in info.read_text()
