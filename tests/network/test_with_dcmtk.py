@@ -42,24 +42,27 @@ def test_a_series_from_storescu_arrives_byte_for_byte(receiver: Receiver, tmp_pa
     assert sorted(encoded(p) for p in receiver.stored().values()) == sorted(encoded(p) for p in paths)
 
 
+AS_IT_IS = ("dcmsend", "-dn")
+
+
 @pytest.mark.parametrize(
-    ("program", "option", "transfer_syntax"),
+    ("coder", "sender", "transfer_syntax"),
     [
-        ("dcmcjpeg", "+el", "1.2.840.10008.1.2.4.57"),
-        ("dcmcjpeg", "+e1", "1.2.840.10008.1.2.4.70"),
-        ("dcmcjpls", "+el", "1.2.840.10008.1.2.4.80"),
-        ("dcmcrle", "", "1.2.840.10008.1.2.5"),
-        ("dcmconv", "+td", "1.2.840.10008.1.2.1.99"),
-        ("dcmconv", "+ti", "1.2.840.10008.1.2"),
+        (("dcmcjpeg", "+el"), AS_IT_IS, "1.2.840.10008.1.2.4.57"),
+        (("dcmcjpeg", "+e1"), AS_IT_IS, "1.2.840.10008.1.2.4.70"),
+        (("dcmcjpls", "+el"), AS_IT_IS, "1.2.840.10008.1.2.4.80"),
+        (("dcmcrle",), AS_IT_IS, "1.2.840.10008.1.2.5"),
+        (("dcmconv", "+td"), ("storescu", "-xd"), "1.2.840.10008.1.2.1.99"),
+        (("dcmconv", "+ti"), ("storescu", "-xi"), "1.2.840.10008.1.2"),
     ],
 )
-def test_what_dcmtk_compressed_arrives_as_it_was(
-    receiver: Receiver, tmp_path: Path, program: str, option: str, transfer_syntax: str
+def test_what_dcmtk_encoded_arrives_as_it_was(
+    receiver: Receiver, tmp_path: Path, coder: tuple[str, ...], sender: tuple[str, ...], transfer_syntax: str
 ) -> None:
     (path,) = make_ct(tmp_path / "sent", slices=1, rows=64)
     coded = tmp_path / "coded.dcm"
-    assert run(program, *filter(None, [option]), path, coded).returncode == 0
-    done = run("dcmsend", "-dn", "-aec", "NODE", *address(receiver.peer), coded)
+    assert run(*coder, path, coded).returncode == 0
+    done = run(*sender, "-aec", "NODE", *address(receiver.peer), coded)
     assert done.returncode == 0, done.stderr
     (stored,) = receiver.stored().values()
     assert encoded(stored) == encoded(coded)
