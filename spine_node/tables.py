@@ -1,19 +1,21 @@
-"""What people read in a terminal: the table of parameters, progress bars."""
+"""What people read in a terminal: the tables of parameters, progress bars."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import groupby
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
+from spine_node.anatomy.levels import order
 from spine_node.parameters.catalogue import CATALOGUE
-from spine_node.parameters.model import Measurements, Parameter
+from spine_node.parameters.model import Measurements, NotMeasured, Parameter
 from spine_node.segmentation.segmenter import Progress as Report
 
-NAMES = {definition.key: definition.name for definition in CATALOGUE}
+ROWS = {definition.key: definition for definition in CATALOGUE}
 
 
 def print_measurements(measurements: Measurements, *, as_json: bool) -> None:
@@ -22,22 +24,45 @@ def print_measurements(measurements: Measurements, *, as_json: bool) -> None:
         print(measurements.to_json(), end="")
         return
     console = Console()
-    table = Table(title="Spinal parameters", caption=_caption(measurements), caption_justify="left")
-    for heading, justify in (("", "left"), ("Parameter", "left"), ("Value", "right"), ("Where", "left")):
-        table.add_column(heading, justify=justify)  # type: ignore[arg-type]
+    single = Table(title="Spinal parameters", title_justify="left")
+    for heading in ("Key", "Parameter", "Value", "Where"):
+        single.add_column(
+            heading, justify="right" if heading == "Value" else "left", no_wrap=heading != "Where"
+        )
     for parameter in measurements.parameters:
-        table.add_row(parameter.key, NAMES[parameter.key], _value(parameter), _where(parameter))
+        if ROWS[parameter.key].per != "vertebra":
+            single.add_row(parameter.key, ROWS[parameter.key].name, _value(parameter), _where(parameter))
     for missing in measurements.not_measured:
-        table.add_row(
-            f"[dim]{missing.key}", f"[dim]{NAMES[missing.key]}", "[dim]not measured",
-            f"[dim]{(missing.level + ': ') if missing.level else ''}{missing.reason}",
-        )  # fmt: skip
-    console.print(table)
+        if ROWS[missing.key].per != "vertebra":
+            single.add_row(missing.key, ROWS[missing.key].name, "[dim]not measured", f"[dim]{missing.reason}")
+    console.print(single)
+    per_vertebra = _per_vertebra(measurements)
+    if per_vertebra.row_count:
+        console.print(per_vertebra)
+    print(f"Frame {measurements.frame}; vertical: {measurements.vertical}.")
+    for sentence in measurements.quality:
+        print(f"- {sentence}")
+    print("Computed result for research; not a diagnosis.")
 
 
-def _caption(measurements: Measurements) -> str:
-    lines = [f"Frame {measurements.frame}; vertical: {measurements.vertical}.", *measurements.quality]
-    return "\n".join([*lines, "Computed result for research; not a diagnosis."])
+def _per_vertebra(measurements: Measurements) -> Table:
+    keys = [row.key for row in CATALOGUE if row.per == "vertebra"]
+    table = Table(title=f"By vertebra: {', '.join(ROWS[k].name for k in keys)}", title_justify="left")
+    for heading in ("Level", *keys):
+        table.add_column(heading, justify="left" if heading == "Level" else "right")
+    entries: list[Parameter | NotMeasured] = [
+        entry
+        for entry in (*measurements.parameters, *measurements.not_measured)
+        if entry.key in keys and entry.level is not None
+    ]
+    entries.sort(key=lambda entry: order(entry.level or ""))
+    for level, group in groupby(entries, key=lambda entry: entry.level):
+        cells = {
+            e.key: f"{_value(e)} {e.side or ''}" if isinstance(e, Parameter) else f"[dim]{e.reason}"
+            for e in group
+        }
+        table.add_row(level, *(cells.get(key, "") for key in keys))
+    return table
 
 
 def _value(parameter: Parameter) -> str:
@@ -49,9 +74,8 @@ def _value(parameter: Parameter) -> str:
 def _where(parameter: Parameter) -> str:
     levels = "-".join(level for level in (parameter.upper, parameter.lower) if level)
     apex = f"apex {parameter.apex}" if parameter.apex else ""
-    side = (
-        f"{'convex ' if parameter.key.startswith('COBB') else ''}{parameter.side}" if parameter.side else ""
-    )
+    convex = "convex " if ROWS[parameter.key].per == "curve" else ""
+    side = f"{convex}{parameter.side}" if parameter.side else ""
     return ", ".join(part for part in (parameter.level, levels, apex, side) if part)
 
 
