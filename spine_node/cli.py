@@ -210,6 +210,81 @@ def phantom(
 
 
 @app.command()
+def train(
+    run: Annotated[
+        Path, typer.Option(file_okay=False, help="Folder of the run: phantoms, checkpoint, learning curve.")
+    ] = Path("runs/spinenet"),
+    minutes: Annotated[float, typer.Option(min=0.1, help="Wall-clock budget of the run as a whole.")] = 60.0,
+    out: Annotated[
+        Path | None, typer.Option(file_okay=False, help="Write the net there as a bundle, with its card.")
+    ] = None,
+    seed: Annotated[int, typer.Option(help="Of patches and first weights.")] = 0,
+    real: Annotated[
+        Path | None,
+        typer.Option(exists=True, file_okay=False, help="Folder of labelled scans (NIfTI pairs) to mix in."),
+    ] = None,
+    workers: Annotated[int, typer.Option(min=1, help="Processes that make phantoms meanwhile.")] = 1,
+    device: Device = "auto",
+    evaluate_on: Annotated[
+        int,
+        typer.Option(min=0, help="Unseen phantoms to evaluate on; the card gives the figures."),
+    ] = 10,
+    version: Annotated[str, typer.Option(help="Of the model, for its metadata.")] = "0.1.0",
+) -> None:
+    """Train a net on phantoms made meanwhile, and export it as a bundle.
+
+    Killed or stopped, the same command goes on from the last checkpoint (one a minute); with a larger
+    --minutes it trains further. The learning curve is RUN/curve.png.
+    """
+    from spine_node.training.export import export
+    from spine_node.training.train import train as run_training
+
+    command = " ".join(["spine-node", *sys.argv[1:]])
+    checkpoint = run_training(run, minutes=minutes, seed=seed, real=real, workers=workers, device=device)
+    print(checkpoint)
+    if out is None:
+        return
+    export(checkpoint, out, version=version, command=command)
+    if evaluate_on:
+        from spine_node.segmentation.inference import BundleSegmenter
+        from spine_node.training.evaluate import evaluate as run_evaluation
+        from spine_node.training.samples import TEST_SEED
+
+        seeds = range(TEST_SEED, TEST_SEED + evaluate_on)
+        figures = run_evaluation(
+            BundleSegmenter(out, device=device), seeds=seeds, out=run / "evaluation.json"
+        )
+        export(checkpoint, out, version=version, command=command, figures=figures)
+    print(out)
+
+
+@app.command()
+def evaluate(
+    cases: Annotated[int, typer.Option(min=1, help="Number of phantoms, none of which was trained on.")] = 10,
+    spacing: Annotated[float, typer.Option(min=0.3, max=4.0, help="Voxel size of the phantoms, mm.")] = 1.5,
+    clean: Annotated[bool, typer.Option("--clean", help="Clean adults: little noise, no metal.")] = False,
+    out: Annotated[Path | None, typer.Option(dir_okay=False, help="Write the figures as JSON.")] = None,
+    device: Device = "auto",
+    model: Model = None,
+) -> None:
+    """Say how good a model is on unseen phantoms: outlines, names of levels, clinical numbers.
+
+    Figures on phantoms say nothing about patients.
+    """
+    from spine_node.segmentation.bundle import DEFAULT_BUNDLE
+    from spine_node.segmentation.inference import BundleSegmenter
+    from spine_node.tables import print_tables
+    from spine_node.training.evaluate import evaluate as run_evaluation
+    from spine_node.training.evaluate import tables
+    from spine_node.training.samples import TEST_SEED
+
+    segmenter = BundleSegmenter(model or DEFAULT_BUNDLE, device=device)
+    seeds = range(TEST_SEED, TEST_SEED + cases)
+    figures = run_evaluation(segmenter, seeds=seeds, spacing_mm=spacing, clean=clean, out=out)
+    print_tables(*tables(figures))
+
+
+@app.command()
 def demo(
     dicom_folder: Annotated[
         Path | None, typer.Argument(exists=True, file_okay=False, help="A CT series; default: a phantom.")

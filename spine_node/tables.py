@@ -45,6 +45,12 @@ def print_measurements(measurements: Measurements, *, as_json: bool) -> None:
     print("Computed result for research; not a diagnosis.")
 
 
+def print_tables(*tables: Table) -> None:
+    """Print tables on stdout."""
+    for table in tables:
+        Console().print(table)
+
+
 def _per_vertebra(measurements: Measurements) -> Table:
     keys = [row.key for row in CATALOGUE if row.per == "vertebra"]
     table = Table(title=f"By vertebra: {', '.join(ROWS[k].name for k in keys)}", title_justify="left")
