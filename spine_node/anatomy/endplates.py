@@ -10,10 +10,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from spine_node.anatomy.landmarks import Endplate
+from spine_node.anatomy.rims import along_mm, probe_depth_mm, rim_mm
 from spine_node.geometry.directions import DegenerateGeometry, axes_from, unit
 from spine_node.geometry.fitting import HeightPlane, robust_height_plane
 from spine_node.imaging.components import Blob
-from spine_node.imaging.surface import SMOOTHING_VOXELS, Field, column_crossings
+from spine_node.imaging.surface import Field, column_crossings
 from spine_node.imaging.volume import FloatArray
 
 RIM = 0.9
@@ -23,6 +24,10 @@ UNCUS = 0.8
 """Fraction of a cervical superior plate's width that counts: outside rise the uncinate processes."""
 
 UNCINATE_LEVELS = ("C3", "C4", "C5", "C6", "C7")
+
+STAIR = 0.35
+"""Least scatter, in voxels: a plate nearly along the slices is mostly one flat stair, and the others
+must not be taken for outliers."""
 
 CUT_FRACTION = 0.02
 """A plate with more of its columns ending on the volume's border is cut by it."""
@@ -64,12 +69,6 @@ def column_step_mm(blob: Blob) -> float:
     return float(np.clip(blob.grid.spacing_mm.min(), 0.8, 1.2))
 
 
-def probe_depth_mm(blob: Blob, normal: FloatArray) -> float:
-    """How far under a plate the smoothing no longer rounds its edge."""
-    along = np.linalg.norm(blob.grid.affine[:3, :3].T @ normal)
-    return float(2 * SMOOTHING_VOXELS * along + 0.5)
-
-
 def find_plates(level: str, body: Blob, field: Field, centre_mm: FloatArray, axes: FloatArray) -> Plates:
     """Superior and inferior endplate of one body.
 
@@ -104,14 +103,10 @@ def with_edges(plate: Endplate, which: str, body: Blob, field: Field, posterior:
     """The same plate with its edges on the chords along and across this posterior direction."""
     axes = axes_from(plate.normal, posterior)
     inward = -plate.normal if which == "superior" else plate.normal
-    start = plate.centre_mm + probe_depth_mm(body, plate.normal) * inward
-    reach = [
-        _last_inside_mm(field, start, direction)
-        for direction in (-axes[:, 1], axes[:, 1], axes[:, 0], -axes[:, 0])
-    ]
+    depth = probe_depth_mm(body, plate.normal)
     anterior, back, left, right = (
-        plate.centre_mm + distance * direction
-        for distance, direction in zip(reach, (-axes[:, 1], axes[:, 1], axes[:, 0], -axes[:, 0]), strict=True)
+        plate.centre_mm + rim_mm(field, plate.centre_mm, inward, direction, depth, "last") * direction
+        for direction in (-axes[:, 1], axes[:, 1], axes[:, 0], -axes[:, 0])
     )
     return Endplate(plate.centre_mm, plate.normal, plate.residual_mm, anterior, back, left, right)
 
@@ -141,6 +136,7 @@ def _fit(level: str, body: Blob, cast: _Cast) -> tuple[dict[str, HeightPlane], d
     away = cast.base - middle
     # A uniform ellipse has a quarter of its squared half axes as covariance.
     radius = np.sqrt(np.einsum("ni,ij,nj->n", away, np.linalg.inv(spread), away)) / 2
+    step = STAIR * along_mm(body, cast.axes[:, 2])
     for which, ends in cast.ends.items():
         used = cast.footprint & (radius < RIM)
         if which == "superior" and level in UNCINATE_LEVELS:
@@ -150,7 +146,7 @@ def _fit(level: str, body: Blob, cast: _Cast) -> tuple[dict[str, HeightPlane], d
             reasons[which] = f"{level} {which} endplate is cut by the field's edge"
             continue
         try:
-            planes[which] = robust_height_plane(cast.base[used], ends[used])
+            planes[which] = robust_height_plane(cast.base[used], ends[used], scale_floor_mm=step)
         except DegenerateGeometry as error:
             reasons[which] = f"{level} {which} endplate: {error}"
     return planes, reasons
@@ -169,14 +165,3 @@ def _plate(which: str, body: Blob, field: Field, cast: _Cast, plane: HeightPlane
     # The height leans against the normal by half the wedge at most: the residual is taken as it is.
     bare = Endplate(centre, normal, plane.residual_mm, centre, centre, centre, centre)
     return with_edges(bare, which, body, field, cast.axes[:, 1])
-
-
-def _last_inside_mm(field: Field, start_mm: FloatArray, direction: FloatArray) -> float:
-    """Distance from `start_mm` to where a ray leaves the structure for good."""
-    distances = np.arange(0.0, 48.0, 0.25)
-    values = field.at(start_mm + distances[:, None] * direction)
-    inside = np.flatnonzero(values >= 0.5)
-    if not len(inside) or inside[-1] + 1 >= len(distances):
-        return 0.0
-    i = int(inside[-1])
-    return float(distances[i] + 0.25 * (values[i] - 0.5) / (values[i] - values[i + 1]))

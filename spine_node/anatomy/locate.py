@@ -155,8 +155,10 @@ def _s1(
     plate = last and (last.inferior or last.superior)
     seed: Seed | None = None
     if last and plate and _near(blob.points_mm, last.body_centre_mm):
-        back = guesses[last.level] if last.axes is None else last.axes
-        seed = Seed(plate.centre_mm, plate.normal, back[:, 1])
+        # Sacrum and hips are one piece: the hip axis shows its front better than a turned L5 does.
+        own = guesses[last.level] if last.axes is None else last.axes
+        back = _backward(heads, vertical) if len(heads) == 2 else own[:, 1]
+        seed = Seed(plate.centre_mm, plate.normal, back)
     else:
         seed = seed_of_shape(blob, field, vertical.direction, _backward(heads, vertical))
     if seed is None:

@@ -1,7 +1,7 @@
 """The superior endplate of S1, found on the sacrum: the flat place that faces the last vertebra.
 
 Steps as Vrtovec 2012 (Spine 37:E479): the plate grows from where the vertebra above looks, stops where
-the surface turns away, and its centre is the middle of its front and back and of its side edges.
+the surface turns away. Its centre is its centroid.
 """
 
 from __future__ import annotations
@@ -11,8 +11,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage
 
-from spine_node.anatomy.endplates import CUT_FRACTION, column_step_mm, probe_depth_mm
+from spine_node.anatomy.endplates import CUT_FRACTION, column_step_mm
 from spine_node.anatomy.landmarks import Endplate
+from spine_node.anatomy.rims import probe_depth_mm, rim_mm
 from spine_node.geometry.angles import angle_between_deg
 from spine_node.geometry.directions import DegenerateGeometry, axes_from, unit
 from spine_node.geometry.fitting import HeightPlane, robust_height_plane
@@ -22,6 +23,9 @@ from spine_node.imaging.volume import FloatArray
 
 BAND_MM = 2.0
 """Surface nearer to the plane belongs to the plate (a dome or dish is less deep)."""
+
+RIM_BAND_MM = 1.0
+"""The same at the rim, where laminae and wings begin just below the plate; more if the plate is domed."""
 
 TURN_DEG = 28.0
 """Surface that leans more against the plane does not belong to the plate."""
@@ -37,6 +41,9 @@ AREA_MM2 = (250.0, 3600.0)
 
 REACH_MM = (36.0, 34.0)
 """How far from its middle the plate is looked for, to the sides and front to back."""
+
+RIM_AGREES_MM = 4.0
+"""Where the bone ends further than this from where the flat surface does, it is another bone's end."""
 
 USUAL_SLOPE_DEG = 40.0
 """Slope from which the plate is looked for when no lumbar vertebra points to it."""
@@ -89,6 +96,7 @@ def find_s1(blob: Blob, field: Field, seed: Seed) -> tuple[Endplate | None, str]
         point = surface.centre_mm + surface.axes @ np.array([*base, float(plane.at(base))])
         normal = unit(surface.axes @ np.array([-plane.slope[0], -plane.slope[1], 1.0]))
         axes, start = axes_from(normal, seed.posterior), normal
+    region = _to_the_rim(surface, plane, region)
     points = surface.centre_mm + np.column_stack([surface.base, surface.heights]) @ surface.axes.T
     if blob.at_edge(blob.grid.to_index(points[region])).mean() > CUT_FRACTION:
         return None, "S1 endplate is cut by the field's edge"
@@ -171,6 +179,18 @@ def _grow(surface: _Surface, normal: FloatArray | None) -> tuple[HeightPlane, np
     return plane, region
 
 
+def _to_the_rim(surface: _Surface, plane: HeightPlane, region: np.ndarray) -> np.ndarray:
+    """The region with the strip at its edge that smoothing made look steep."""
+    near = np.abs(surface.heights - plane.at(surface.base)) < max(RIM_BAND_MM, 3 * plane.residual_mm)
+    wider = ndimage.binary_dilation(
+        region.reshape(surface.shape),
+        structure=np.ones((3, 3)),
+        iterations=round(4 / surface.step_mm),
+        mask=near.reshape(surface.shape),
+    )
+    return np.asarray(wider.ravel() & near)
+
+
 def _with_edges(
     blob: Blob,
     field: Field,
@@ -180,56 +200,36 @@ def _with_edges(
     normal: FloatArray,
     posterior: FloatArray,
 ) -> Endplate:
-    """Edges on the midsagittal and midcoronal chords, and the centre midway between them."""
+    """The plate with its centroid, and its edges on the chords through it.
+
+    Front and back end where the bone does; the wings go on beside the plate, so left and right end
+    where the surface leaves the plane.
+    """
     axes = axes_from(normal, posterior)
     base = surface.base[region]
     middle = base.mean(axis=0)
-    on_plane = surface.centre_mm + surface.axes @ np.array([*middle, float(plane.at(middle))])
-    flat = np.column_stack([base, plane.at(base)]) @ surface.axes.T + surface.centre_mm
-    local = (flat - on_plane) @ axes[:, :2]
+    centre = surface.centre_mm + surface.axes @ np.array([*middle, float(plane.at(middle))])
+    flat = surface.centre_mm + np.column_stack([base, plane.at(base)]) @ surface.axes.T
     half = surface.step_mm / 2
-    depth = probe_depth_mm(blob, normal) + 0.5
+    depth = probe_depth_mm(blob, normal)
 
-    def edge(direction: FloatArray, k: int, sign: float, middle_mm: FloatArray) -> float:
-        """Where the plate ends: where its bone ends, or the flat surface does."""
-        row = np.abs(local[:, 1 - k] - middle_mm[1 - k]) < 2.5
-        flat_end = float((sign * local[row, k]).max()) + half if row.any() else 0.0
-        start = on_plane + axes[:, :2] @ middle_mm - depth * normal
-        start_along = float(sign * middle_mm[k])
-        bone_end = start_along + _first_outside_mm(field, start, direction)
-        return sign * (min(bone_end, flat_end + 3.0) if bone_end > flat_end - 3.0 else flat_end)
+    def chord_end(direction: FloatArray) -> float:
+        """Where the flat surface ends on a chord of 4 mm width."""
+        along, aside = (flat - centre) @ direction, (flat - centre) @ np.cross(normal, direction)
+        row = np.abs(aside) < 2.0
+        return float(along[row].max()) + half if row.any() else 0.0
 
-    centre = np.zeros(2)
-    for _ in range(2):
-        front, back = edge(-axes[:, 1], 1, -1.0, centre), edge(axes[:, 1], 1, 1.0, centre)
-        centre = np.array([centre[0], (front + back) / 2])
-        row = np.abs(local[:, 1] - centre[1]) < 2.5
-        left, right = float(local[row, 0].max()) + half, float(local[row, 0].min()) - half
-        centre = np.array([(left + right) / 2, centre[1]])
+    def front_or_back(direction: FloatArray) -> FloatArray:
+        bone, flat_end = rim_mm(field, centre, -normal, direction, depth, "first"), chord_end(direction)
+        reach = bone if abs(bone - flat_end) <= RIM_AGREES_MM else flat_end
+        return np.asarray(centre + reach * direction)
 
-    def at(x: float, y: float) -> FloatArray:
-        return np.asarray(on_plane + axes[:, :2] @ np.array([x, y]))
-
+    sides = [centre + chord_end(d) * d for d in (axes[:, 0], -axes[:, 0])]
     return Endplate(
-        at(*centre),
+        centre,
         normal,
         plane.residual_mm,
-        at(centre[0], front),
-        at(centre[0], back),
-        at(left, centre[1]),
-        at(right, centre[1]),
+        front_or_back(-axes[:, 1]),
+        front_or_back(axes[:, 1]),
+        *sides,
     )
-
-
-def _first_outside_mm(field: Field, start_mm: FloatArray, direction: FloatArray) -> float:
-    """Distance from inside near `start_mm` to the first place where a ray is outside."""
-    distances = np.arange(0.0, 45.0, 0.25)
-    values = field.at(start_mm + distances[:, None] * direction)
-    inside = np.flatnonzero(values[:40] >= 0.5)
-    if not len(inside):
-        return 0.0
-    outside = np.flatnonzero(values[inside[0] :] < 0.5)
-    if not len(outside):
-        return float(distances[-1])
-    i = int(inside[0] + outside[0])
-    return float(distances[i - 1] + 0.25 * (values[i - 1] - 0.5) / (values[i - 1] - values[i]))

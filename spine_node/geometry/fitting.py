@@ -50,7 +50,12 @@ class Sphere:
     inliers: np.ndarray
 
 
-def robust_height_plane(uv: FloatArray, heights: FloatArray, *, scale_floor_mm: float = 0.1) -> HeightPlane:
+def robust_height_plane(
+    uv: FloatArray,
+    heights: FloatArray,
+    *,
+    scale_floor_mm: float = 0.1,
+) -> HeightPlane:
     """The plane most points agree on, by Tukey's biweight from a least-median start.
 
     Parameters
@@ -71,7 +76,7 @@ def robust_height_plane(uv: FloatArray, heights: FloatArray, *, scale_floor_mm: 
         raise DegenerateGeometry(f"a plane needs three points, got {len(uv)}")
     design = np.column_stack([np.ones(len(uv)), uv])
     weights: FloatArray = np.ones(len(uv))
-    solution: FloatArray = np.zeros(3, dtype=np.float64)
+    solution: FloatArray = np.zeros(3)
     updated = solution
     for _ in range(30):
         gram = design.T @ (weights[:, None] * design)
@@ -80,16 +85,14 @@ def robust_height_plane(uv: FloatArray, heights: FloatArray, *, scale_floor_mm: 
         updated = np.asarray(np.linalg.solve(gram, design.T @ (weights * heights)))
         residuals = heights - design @ updated
         scale = max(_MAD_TO_SIGMA * float(np.median(np.abs(residuals))), scale_floor_mm)
-        inside = np.abs(residuals) < _TUKEY * scale
-        weights = np.asarray(
-            np.where(inside, (1 - (residuals / (_TUKEY * scale)) ** 2) ** 2, 0.0), dtype=np.float64
-        )
+        bent = residuals / (_TUKEY * scale)
+        weights = np.asarray(np.where(np.abs(bent) < 1, (1 - bent**2) ** 2, 0.0))
         if np.abs(updated - solution).max() < 1e-9:
             break
         solution = updated
     counted = weights > 0.05
     rms = float(np.sqrt(np.mean(residuals[counted] ** 2)))
-    return HeightPlane(float(updated[0]), np.asarray(updated[1:]), rms, weights)
+    return HeightPlane(float(updated[0]), np.asarray(updated[1:]), rms, np.asarray(weights))
 
 
 def sphere_through(points_mm: FloatArray) -> tuple[FloatArray, float]:
