@@ -113,7 +113,7 @@ def check(config: ConfigFile = None) -> None:
 def analyse(
     series_dir: Annotated[Path, typer.Argument(exists=True, file_okay=False, help="One DICOM series.")],
     out: Annotated[
-        Path, typer.Option(file_okay=False, help="Folder for the results; replaced if it exists.")
+        Path, typer.Option(file_okay=False, help="Folder for the results; earlier results are replaced.")
     ],
     as_json: AsJson = False,
     device: Device = "auto",
@@ -126,11 +126,12 @@ def analyse(
     """
     from spine_node import pipeline
     from spine_node.dicom.series import read_series
-    from spine_node.results import write_results
+    from spine_node.results import require_replaceable, write_results
     from spine_node.segmentation.bundle import DEFAULT_BUNDLE
     from spine_node.segmentation.inference import BundleSegmenter
     from spine_node.tables import print_measurements
 
+    require_replaceable(out)
     series = read_series(series_dir)
     segmenter = BundleSegmenter(model or DEFAULT_BUNDLE, device=device)
     with _progress("Analysing") as report:

@@ -13,11 +13,24 @@ from typing import Any
 
 from spine_node.dicom.pictures import write_pictures
 from spine_node.dicom.stl import write_stl
+from spine_node.errors import Refused
 from spine_node.nifti import write_label_map
 from spine_node.pipeline import Results
 
 DONE = "done.json"
 """Written last: its presence says that the folder is complete."""
+
+
+def require_replaceable(out: Path) -> None:
+    """Refuse a folder that holds anything but earlier results.
+
+    Raises
+    ------
+    Refused
+        If `out` exists and is not empty and has no done.json.
+    """
+    if out.exists() and (not out.is_dir() or any(out.iterdir())) and read_done(out) is None:
+        raise Refused(f"{out} holds something else than results; nothing was written. Name another folder.")
 
 
 def write_results(results: Results, out: Path) -> dict[str, Any]:
@@ -30,7 +43,13 @@ def write_results(results: Results, out: Path) -> dict[str, Any]:
     -------
     dict
         The contents of done.json: UIDs of the source and of each DICOM object.
+
+    Raises
+    ------
+    Refused
+        If `out` holds something else than results.
     """
+    require_replaceable(out)
     partial = out.with_name(out.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     (partial / "dicom").mkdir(parents=True)
