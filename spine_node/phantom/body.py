@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spine_node.phantom.lattice import Field, Lattice
+from spine_node.phantom.shapes import Limb, rod, smooth_min, unit
 
 Point = NDArray[np.float64]
 
@@ -63,6 +64,8 @@ class Body:
         Fraction by which the body is narrower at mid height.
     notch : float
         Fraction by which the back of the outline is dented at the midline.
+    spurs : tuple of Limb
+        Osteophytes, part of the body (and of its centroid) but not of its endplates.
     """
 
     superior_mm: Point
@@ -75,6 +78,7 @@ class Body:
     waist: float
     concavity_mm: tuple[float, float]
     notch: float
+    spurs: tuple[Limb, ...] = ()
 
     @property
     def height_mm(self) -> float:
@@ -96,7 +100,19 @@ class Body:
         """Two corners of a box in mm that holds the body."""
         reach = 1.1 * max(*self.half_width_mm, *self.half_depth_mm) + 2
         ends = np.stack([self.superior_mm, self.inferior_mm])
-        return ends.min(axis=0) - reach, ends.max(axis=0) + reach
+        boxes = [(ends.min(axis=0) - reach, ends.max(axis=0) + reach), *(s.box() for s in self.spurs)]
+        return np.min([b[0] for b in boxes], axis=0), np.max([b[1] for b in boxes], axis=0)
+
+    def spur(self, *, superior: bool, azimuth_deg: float, length_mm: float) -> Limb:
+        """A beak on the rim (0 in front, 90 on the left), leaning over the disc."""
+        anterior, _, left, right = self.plate_edges("superior" if superior else "inferior")
+        centre = self.superior_mm if superior else self.inferior_mm
+        a = np.radians(azimuth_deg)
+        across = (left if azimuth_deg > 0 else right) - centre
+        rim = centre + np.cos(a) * (anterior - centre) + abs(np.sin(a)) * across
+        inward = self.axes[:, 2] * (-1.0 if superior else 1.0)
+        start = centre + 0.9 * (rim - centre) + 3.0 * inward
+        return rod(start, rim + unit(rim - centre) * length_mm - 0.3 * length_mm * inward, 2.6, 0.55)
 
     def distance(self, at: Lattice) -> Field:
         """Signed distance at each voxel, mm, negative inside."""
@@ -121,7 +137,13 @@ class Body:
         dish[k > 1.15] = np.float32(-mean)
         above += np.float32(self.concavity_mm[1]) * dish
         below += np.float32(self.concavity_mm[0]) * dish
-        return np.asarray(np.maximum(np.maximum(above, below), side))
+        out = np.maximum(np.maximum(above, below), side)
+        for spur in self.spurs:
+            low, high = spur.box()
+            where = at.around(low - 5.0, high + 5.0)
+            if where is not None:
+                out[where] = smooth_min(out[where], spur.distance(at.block(where)), 1.0)
+        return np.asarray(out)
 
     def centroid_mm(self, step_mm: float = 1.25) -> Point:
         """Centroid of the body's volume, from its own signed distance on a fine lattice."""

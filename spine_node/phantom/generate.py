@@ -12,7 +12,8 @@ from scipy import ndimage
 from spine_node.anatomy.landmarks import Spine
 from spine_node.imaging.volume import Grid, LabelMap, Volume
 from spine_node.parameters.model import Measurements
-from spine_node.phantom import paint, physics, scene, tissue, truth
+from spine_node.phantom import implants, paint, physics, scene, tissue, truth
+from spine_node.phantom import layers as fields
 from spine_node.phantom.lattice import Lattice
 from spine_node.phantom.pose import SpineSpec, random_spec
 from spine_node.phantom.skeleton import Skeleton, build, landmarks
@@ -87,7 +88,8 @@ def generate(
     scanner = physics.Scanner.draw(rng, clean=clean)
     habitus = tissue.Habitus.draw(rng)
     palette = paint.ct_palette(rng, clean=clean) if painting == "cbct" else paint.random_palette(rng)
-    values, labels, semantic = _image(skeleton, at, scanner, habitus, palette, seed, rng)
+    metal = implants.Metal() if clean else implants.Metal.draw(skeleton, rng)
+    values, labels, semantic = _image(skeleton, at, scanner, habitus, palette, metal, seed, rng)
     everything = landmarks(skeleton, to_patient)
     visible = _visible(everything, grid, scanner.field_radius_mm)
     return Phantom(
@@ -164,18 +166,21 @@ def _image(
     scanner: physics.Scanner,
     habitus: tissue.Habitus,
     palette: paint.Palette,
+    metal: implants.Metal,
     seed: int,
     rng: np.random.Generator,
 ) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.uint8]]:
     """Values, labels and tissue kinds, slab by slab."""
-    wide = tissue.coarse(at)
+    wide = fields.coarse(at)
     layers = tissue.Surroundings(skeleton, wide, habitus, rng).build()
     rough = scene.draw(skeleton, wide)
     skin = layers[0]
     body = np.zeros(wide.shape, np.float32)
-    body[skin.where] = np.clip(0.5 - skin.distance_mm / tissue.COARSE_MM, 0, 1)
-    bone = np.clip(0.5 - rough.depth_mm / tissue.COARSE_MM, 0, 1)
+    body[skin.where] = np.clip(0.5 - skin.distance_mm / fields.COARSE_MM, 0, 1)
+    bone = np.clip(0.5 - rough.depth_mm / fields.COARSE_MM, 0, 1)
     shade, relative_noise = physics.shading(scanner, skeleton, body, bone, wide)
+    shade += implants.streaks(metal, wide, seed)
+    lumps = physics.coarse_noise(seed, wide)
 
     voxel = float(at.spacing_mm[0])
     n, rows, columns = at.shape
@@ -198,7 +203,8 @@ def _image(
     for start in range(0, n, step):
         stop = min(start + step, n)
         first, last = max(start - halo, 0), min(stop + halo, n)
-        drawing = scene.draw(skeleton, at.block((slice(first, last), slice(0, rows), slice(0, columns))))
+        block = at.block((slice(first, last), slice(0, rows), slice(0, columns)))
+        drawing = scene.draw(skeleton, block)
         texture = physics.grain(
             seed, (first, last), (rows, columns), 1.1 * grain_voxels + 0.3, grain_halo + 2, n
         )
@@ -207,11 +213,14 @@ def _image(
             layers,
             palette,
             texture,
+            fields.refine(lumps, at.shape, (first, last)),
             coarse_shape=wide.shape,
             full_shape=at.shape,
             rows=(first, last),
             voxel_mm=voxel,
         )
+        if metal.parts:
+            image += implants.density(metal, block) * (metal.value - image)
         if halo:
             image = ndimage.gaussian_filter(image, blur, truncate=3.0, mode="nearest")
         keep = slice(start - first, stop - first)
@@ -219,8 +228,8 @@ def _image(
             image[keep],
             scanner,
             noise=physics.grain(seed + 1, (start, stop), (rows, columns), grain_voxels, grain_halo, n),
-            shade=tissue.refine(shade, at.shape, (start, stop)),
-            relative_noise=tissue.refine(relative_noise, at.shape, (start, stop)),
+            shade=fields.refine(shade, at.shape, (start, stop)),
+            relative_noise=fields.refine(relative_noise, at.shape, (start, stop)),
             rings=rings,
             heights=heights[start:stop],
             spacing_mm=plane,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
 from spine_node.phantom.lattice import Field
+from spine_node.phantom.layers import Layer, refine_block
 from spine_node.phantom.scene import SEMANTIC, Drawing
-from spine_node.phantom.tissue import Layer, refine_block
 
 AIR = -1000.0
 
@@ -35,65 +35,107 @@ _SOFT: dict[str, tuple[float, float]] = {
 
 
 @dataclass(frozen=True, slots=True)
+class BonePaint:
+    """One kind of bone.
+
+    Attributes
+    ----------
+    cortex, marrow : float
+        Value of the shell and of what it holds.
+    shell_mm : float
+        Thickness of the shell.
+    rim : float
+        How much denser the marrow is right under the shell; fades over `RIM_MM`.
+    mottle : float
+        Spread of the marrow over centimetres, of the shell's thickness in proportion.
+    texture : float
+        Spread of the marrow over millimetres.
+    """
+
+    cortex: float
+    marrow: float
+    shell_mm: float
+    rim: float
+    mottle: float
+    texture: float
+
+
+RIM_MM = 3.0
+"""Depth over which bone thins out under its shell."""
+
+_BONE: dict[str, tuple[float, float, float, float, float]] = {
+    "body": (0.8, 0.5, 0, 190, 35),
+    "arch": (0.95, 2.0, 130, 170, 130),
+    "sacrum": (0.8, 0.8, -60, 170, 90),
+    "hip": (0.9, 1.5, 20, 190, 110),
+    "femoral_head": (0.75, 0.6, 150, 60, 60),
+    "other_bone": (1.0, 1.9, 40, 80, 90),
+}
+"""Cortex (relative), shell mm, marrow against that of the bodies, rim, mottle; after four labelled CTs."""
+
+
+@dataclass(frozen=True, slots=True)
 class Palette:
     """Which value each tissue has in one image.
 
     Attributes
     ----------
-    soft : dict of tissue to value
-    cortex, marrow : dict of `SEMANTIC` value to value
-    shell_mm : dict of `SEMANTIC` value to thickness of the cortex
-    texture : float
-        Spread of the marrow's texture.
+    soft : mapping of tissue to value
+    bone : mapping of `SEMANTIC` value to its paint
+    grain : float
+        Spread of soft tissue over centimetres.
+    background : float
+        Value of air.
     """
 
     soft: dict[str, float]
-    cortex: dict[int, float]
-    marrow: dict[int, float]
-    shell_mm: dict[int, float]
-    texture: float
+    bone: dict[int, BonePaint]
+    grain: float
     background: float = AIR
-    random: bool = field(default=False)
-
-
-_SHELL = {"body": 1.0, "arch": 1.9, "sacrum": 1.2, "hip": 1.7, "femoral_head": 1.1, "other_bone": 1.8}
 
 
 def ct_palette(rng: np.random.Generator, *, clean: bool) -> Palette:
-    """Attenuation of a person: cortex around 900, marrow 60 to 350."""
+    """Attenuation of a person: cortex around 850, marrow of the bodies 60 to 320."""
     spread = 0.5 if clean else 1.0
     soft = {name: float(rng.normal(mean, spread * sd)) for name, (mean, sd) in _SOFT.items()}
-    density = float(rng.uniform(140, 280) if clean else rng.uniform(50, 350))
-    hard = float(np.clip(rng.normal(900, 150 * spread), 450, 1500))
-    cortex, marrow, shell = {}, {}, {}
-    for name, mm in _SHELL.items():
-        value = SEMANTIC[name]
-        factor = {"body": 0.8, "femoral_head": 0.9, "other_bone": 1.05, "arch": 1.0}.get(name, 0.9)
-        cortex[value] = hard * factor * float(np.exp(rng.normal(0, 0.05 * spread)))
-        extra = {"body": 0, "arch": 110, "femoral_head": 130, "sacrum": -40, "hip": 20, "other_bone": 20}[
-            name
-        ]
-        marrow[value] = density + extra + float(rng.normal(0, 25 * spread))
-        shell[value] = mm * float(np.exp(rng.normal(0, 0.2 * spread)))
-    return Palette(
-        soft, cortex, marrow, shell, texture=float(rng.uniform(20, 45) if clean else rng.uniform(15, 90))
-    )
+    density = float(rng.uniform(120, 260) if clean else rng.uniform(60, 320))
+    hard = float(np.clip(rng.normal(880, 150 * spread), 450, 1500))
+
+    def vary(value: float, sd: float) -> float:
+        return value * float(np.exp(rng.normal(0, sd * spread)))
+
+    bone = {
+        SEMANTIC[name]: BonePaint(
+            cortex=vary(hard * relative, 0.08),
+            marrow=density + extra + float(rng.normal(0, 25 * spread)),
+            shell_mm=vary(shell, 0.3),
+            rim=vary(rim, 0.4),
+            mottle=vary(mottle, 0.4),
+            texture=vary(35 if clean else 45, 0.4),
+        )
+        for name, (relative, shell, extra, rim, mottle) in _BONE.items()
+    }
+    return Palette(soft, bone, grain=float(rng.uniform(4, 10) if clean else rng.uniform(3, 22)))
 
 
 def random_palette(rng: np.random.Generator) -> Palette:
     """Any contrast, also impossible ones: a network then learns shape rather than attenuation."""
     soft = {name: float(rng.uniform(-300, 700)) for name in _SOFT}
-    cortex = {SEMANTIC[n]: float(rng.uniform(-300, 1200)) for n in _SHELL}
-    marrow = {SEMANTIC[n]: float(rng.uniform(-300, 900)) for n in _SHELL}
-    one_bone = rng.random() < 0.6
-    if one_bone:  # bones mostly look alike
-        c, m = float(rng.uniform(0, 1200)), float(rng.uniform(-200, 900))
-        cortex = {k: c + float(rng.normal(0, 60)) for k in cortex}
-        marrow = {k: m + float(rng.normal(0, 60)) for k in marrow}
-    shell = {SEMANTIC[n]: mm * float(np.exp(rng.normal(0, 0.5))) for n, mm in _SHELL.items()}
-    return Palette(
-        soft, cortex, marrow, shell, float(rng.uniform(5, 120)), float(rng.uniform(-1000, 0)), True
-    )
+    alike = rng.random() < 0.6  # mostly all bones look much the same
+    cortex, marrow = float(rng.uniform(-100, 1200)), float(rng.uniform(-200, 900))
+    bone = {}
+    for name, (_, shell, _, rim, mottle) in _BONE.items():
+        c = cortex + float(rng.normal(0, 60)) if alike else float(rng.uniform(-300, 1200))
+        m = marrow + float(rng.normal(0, 60)) if alike else float(rng.uniform(-300, 900))
+        bone[SEMANTIC[name]] = BonePaint(
+            c,
+            m,
+            shell * float(np.exp(rng.normal(0, 0.5))),
+            rim * float(rng.uniform(-1, 1.5)),
+            mottle * float(rng.uniform(0.2, 1.5)),
+            float(rng.uniform(5, 120)),
+        )
+    return Palette(soft, bone, float(rng.uniform(3, 40)), float(rng.uniform(-1000, 0)))
 
 
 def _fill(image: Field, share: Field, value: float | Field) -> None:
@@ -111,30 +153,50 @@ def paint(
     layers: Sequence[Layer],
     palette: Palette,
     texture: Field,
+    lumps: Field,
     *,
     coarse_shape: tuple[int, int, int],
     full_shape: tuple[int, int, int],
     rows: tuple[int, int],
     voxel_mm: float,
 ) -> Field:
-    """Grey values of the slices rows[0]..rows[1], without noise; `texture` is unit noise on them."""
+    """Grey values of the slices rows[0]..rows[1], without noise.
+
+    `texture` and `lumps` are unit noise on them: over millimetres, over a centimetre.
+    """
     image = np.full(drawing.labels.shape, palette.background, np.float32)
     for layer in layers:
         fine = refine_block(layer.distance_mm, layer.where, coarse_shape, full_shape, rows)
         if fine is None:
             continue
         where, distance = fine
-        _fill(image[where], _inside(distance, voxel_mm), palette.soft[layer.name])
+        value: float | Field = palette.soft[layer.name]
+        if layer.name == "lung":  # vessels
+            value = value + np.float32(450) * np.maximum(lumps[where] + 0.5 * texture[where] - 1.2, 0)
+        elif layer.name not in ("gas", "airway"):
+            value = value + np.float32(palette.grain) * lumps[where]
+        _fill(image[where], _inside(distance, voxel_mm), value)
     for name in ("disc", "canal"):
         image[drawing.semantic == SEMANTIC[name]] = palette.soft[name]
+    _paint_bone(image, drawing, palette, texture, lumps, voxel_mm)
+    return image
+
+
+def _paint_bone(
+    image: Field, drawing: Drawing, palette: Palette, texture: Field, lumps: Field, voxel_mm: float
+) -> None:
     near = drawing.depth_mm < voxel_mm
     depth, kind = drawing.depth_mm[near], drawing.kind[near]
-    shell, cortex, marrow = (
-        np.array([table.get(k, 0.0) for k in range(9)], np.float32)[kind]
-        for table in (palette.shell_mm, palette.cortex, palette.marrow)
-    )
+    fine, wide = texture[near], lumps[near]
+
+    def of(name: str) -> Field:
+        table = [getattr(palette.bone[k], name) if k in palette.bone else 0.0 for k in range(len(SEMANTIC))]
+        return np.array(table, np.float32)[kind]
+
+    mottle = of("mottle")
+    shell = of("shell_mm") * np.maximum(1 + wide * mottle * np.float32(0.004), 0.25)
     whole, core = _inside(depth, voxel_mm), _inside(depth + shell, voxel_mm)
-    marrow = marrow + texture[near] * np.float32(palette.texture)
-    bone = (whole - core) * cortex + core * marrow
+    marrow = of("marrow") + fine * of("texture") + wide * mottle
+    marrow += of("rim") * np.exp(np.minimum(depth + shell, 0) * np.float32(1 / RIM_MM))
+    bone = (whole - core) * of("cortex") + core * marrow
     image[near] = (1 - whole) * image[near] + bone
-    return image

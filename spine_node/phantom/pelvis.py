@@ -39,7 +39,7 @@ class Sacrum:
         self.points, self.frames, self.heights = points, frames, heights
 
     def at(self, level: int, x: float, y: float, z: float) -> Point:
-        """A point of the sacrum: left, posterior, cranial of the middle of body `level` (1..5), mm at scale 1."""
+        """A point: left, posterior, cranial of the middle of sacral body `level` (1..5), mm at scale 1."""
         middle = (self.points[level - 1] + self.points[level]) / 2
         return np.asarray(middle + self.frames[level - 1] @ (np.array([x, y, z]) * self._scale))
 
@@ -117,7 +117,7 @@ class Sacrum:
 
 
 def _pelvic_point(skeleton: Skeleton) -> Callable[[float, float, float, float], Point]:
-    """Points of the hip bones: side (+1 left) and mm at scale 1 in the neutral pelvis, turned as it stands."""
+    """Points of the hip bones from side (+1 left) and mm in the neutral pelvis, turned as it stands."""
     spec = skeleton.spec
     axis = skeleton.hip_axis
     centre = skeleton.s1.superior_mm

@@ -59,7 +59,7 @@ class Scanner:
         """A scanner and its day; a clean one has little noise and cuts nothing off."""
         if clean:
             return cls(
-                blur_mm=float(rng.uniform(0.3, 0.6)),
+                blur_mm=float(rng.uniform(0.4, 0.9)),
                 noise=float(rng.uniform(8, 20)),
                 grain_mm=float(rng.uniform(0.4, 0.8)),
                 cupping=float(rng.uniform(0, 40)),
@@ -71,7 +71,7 @@ class Scanner:
             return float(rng.uniform(low, high)) if rng.random() < chance else 0.0
 
         return cls(
-            blur_mm=float(rng.uniform(0.2, 1.4)),
+            blur_mm=float(rng.uniform(0.3, 1.6)),
             noise=float(np.exp(rng.uniform(np.log(8), np.log(140)))),
             grain_mm=float(rng.uniform(0.3, 1.6)),
             cupping=maybe(0.7, 30, 300),
@@ -109,6 +109,12 @@ def grain(
         # gaussian smoothing lowers the spread by the square root of its support
         white *= np.float32(np.prod([_spread_loss(float(s)) for s in sigma_voxels]))
     return np.asarray(white[rows[0] - first : rows[1] - first])
+
+
+def coarse_noise(seed: int, at: Lattice) -> Field:
+    """Unit noise on a coarse lattice, correlated over its neighbours."""
+    white = np.random.default_rng([seed, 815]).standard_normal(at.shape, dtype=np.float32)
+    return np.asarray(ndimage.gaussian_filter(white, 0.6) * np.float32(_spread_loss(0.6) ** 3))
 
 
 def _spread_loss(sigma: float) -> float:

@@ -7,11 +7,14 @@ intended apical rotation of -20 degrees would come out as -10.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 
 from spine_node.phantom import dimensions as dims
+from spine_node.phantom import profiles
+from spine_node.phantom.profiles import Curve
 
 LEVELS_DOWN: tuple[str, ...] = (
     *(f"C{n}" for n in range(1, 8)),
@@ -19,6 +22,15 @@ LEVELS_DOWN: tuple[str, ...] = (
     *(f"L{n}" for n in range(1, 6)),
 )
 """The usual 24 vertebrae, cranial to caudal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Osteophyte:
+    """A spur on the rim of a body: which endplate, where (0 front, 90 left), how long."""
+
+    superior: bool
+    azimuth_deg: float
+    length_mm: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,28 +51,7 @@ class Segment:
     waist: float = 0.09
     concavity_superior_mm: float = 0.8
     concavity_inferior_mm: float = 1.2
-
-
-@dataclass(frozen=True, slots=True)
-class Curve:
-    """A scoliotic curve as it is asked for.
-
-    Attributes
-    ----------
-    apex : float
-        Position counted in levels upward from the lowest vertebra (0).
-    half_length : float
-        Levels from apex to an end vertebra.
-    angle_deg : float
-        Change of tilt over the curve; positive is convex to the right.
-    rotation_ratio : float
-        Apical rotation towards the convexity over the angle.
-    """
-
-    apex: float
-    half_length: float
-    angle_deg: float
-    rotation_ratio: float
+    osteophytes: tuple[Osteophyte, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,11 +91,6 @@ class SpineSpec:
     yaw_deg: float = 0.0
     shift_mm: tuple[float, float] = (0.0, 0.0)
 
-    @property
-    def PT_deg(self) -> float:
-        """Pelvic tilt, exact while the hip axis is level."""
-        return self.PI_deg - self.SS_deg
-
 
 def standing_spec(
     *,
@@ -119,45 +105,52 @@ def standing_spec(
     obliquity_deg: float = 0.0,
     scale: float = 1.0,
     levels: tuple[str, ...] = LEVELS_DOWN,
+    fractures: Mapping[str, float] | None = None,
+    spurs: float = 0.0,
     variation: float = 0.0,
     rng: np.random.Generator | None = None,
     **person: object,
 ) -> SpineSpec:
-    """A person with these angles; `variation` (0..1) makes each vertebra its own.
+    """A person with these angles.
 
-    `balance_mm` is where C7 should stand left of the sacrum when there are curves; the fractional
-    curves above and below are solved for it.
+    Parameters
+    ----------
+    balance_mm : float
+        Where C7 should stand left of the sacrum when there are curves: the fractional curves above and
+        below are solved for it.
+    fractures : mapping of level to degrees, optional
+        Kyphotic wedging by collapse of the front.
+    spurs : float
+        Chance (0..1) that a body carries osteophytes.
+    variation : float
+        0 for the average vertebrae, 1 for each its own.
     """
     rng = rng or np.random.default_rng(0)
+    fractures = fractures or {}
     up = list(reversed(levels))
-    sizes = [_own_size(dims.SIZES[level], scale, variation, rng) for level in up]
-    slopes = _slopes(up, sizes, SS_deg, LL_deg, TK_deg, C2_slope_deg, variation, rng)
-    tilts = _tilts(up, sizes, curves, s1_tilt_deg, balance_mm, variation, rng)
-    rotations = _rotations(len(up), curves, variation, rng)
-    segments = [
-        Segment(
-            level,
-            _open_disc(size, slope, below_slope, tilt, below_tilt),
-            float(slope[1]),
-            float(slope[0]),
-            float(tilt[1]),
-            float(tilt[0]),
-            float(rotation),
-            waist=float(np.clip(0.09 + variation * rng.normal(0, 0.02), 0.05, 0.14)),
-            concavity_superior_mm=float(np.clip(0.8 + variation * rng.normal(0.2, 0.5), 0.1, 2.5)),
-            concavity_inferior_mm=float(np.clip(1.2 + variation * rng.normal(0.2, 0.6), 0.1, 3.0)),
+    sizes = [profiles.own_size(dims.SIZES[level], scale, variation, rng) for level in up]
+    sizes = [profiles.crushed(s, fractures.get(level, 0.0)) for s, level in zip(sizes, up, strict=True)]
+    slope = profiles.slopes(up, sizes, SS_deg, LL_deg, TK_deg, C2_slope_deg, fractures, variation, rng)
+    tilt = profiles.tilts(up, sizes, curves, s1_tilt_deg, balance_mm, variation, rng)
+    turn = profiles.rotations(len(up), curves, variation, rng)
+    segments = []
+    for k, level in enumerate(up):
+        below = (slope[k - 1, 1], tilt[k - 1, 1]) if k else (SS_deg, s1_tilt_deg)
+        segments.append(
+            Segment(
+                level,
+                profiles.kept_apart(sizes[k], slope[k], below[0], tilt[k], below[1]),
+                float(slope[k, 1]),
+                float(slope[k, 0]),
+                float(tilt[k, 1]),
+                float(tilt[k, 0]),
+                float(turn[k]),
+                waist=float(np.clip(0.09 + variation * rng.normal(0, 0.02), 0.05, 0.14)),
+                concavity_superior_mm=float(np.clip(0.8 + variation * rng.normal(0.2, 0.5), 0.1, 2.5)),
+                concavity_inferior_mm=float(np.clip(1.2 + variation * rng.normal(0.2, 0.6), 0.1, 3.0)),
+                osteophytes=_osteophytes(rng, spurs) if level not in ("C1", "C2") else (),
+            )
         )
-        for level, size, slope, below_slope, tilt, below_tilt, rotation in zip(
-            up,
-            sizes,
-            slopes,
-            [SS_deg, *slopes[:-1, 1]],
-            tilts,
-            [s1_tilt_deg, *tilts[:-1, 1]],
-            rotations,
-            strict=True,
-        )
-    ]
     return SpineSpec(
         PI_deg=PI_deg,
         SS_deg=SS_deg,
@@ -172,128 +165,13 @@ def standing_spec(
     )
 
 
-def _own_size(
-    size: dims.LevelSize, scale: float, variation: float, rng: np.random.Generator
-) -> dims.LevelSize:
-    angles = {"wedge_deg", "disc_deg", "spinous_drop_deg"}
-    factor = {
-        name: scale
-        * float(np.exp(variation * rng.normal(0, 0.15 if name in {"disc_mm", "spinous_mm"} else 0.05)))
-        for name in size.__dataclass_fields__
-        if name not in angles
-    }
-    changes = {name: getattr(size, name) * by for name, by in factor.items()}
-    changes["spinous_drop_deg"] = size.spinous_drop_deg + variation * float(rng.normal(0, 5))
-    return replace(size, **changes)
-
-
-def _open_disc(
-    size: dims.LevelSize, slope: np.ndarray, below_slope: float, tilt: np.ndarray, below_tilt: float
-) -> dims.LevelSize:
-    """Heights that keep both edges of body and disc apart, however strongly they are wedged."""
-
-    def least(d_slope: float, d_tilt: float, gap_mm: float) -> float:
-        sagittal = size.depth_mm / 2 * np.tan(np.radians(abs(d_slope)))
-        coronal = size.width_mm / 2 * np.tan(np.radians(abs(d_tilt)))
-        return float(gap_mm + np.hypot(sagittal, coronal))
-
-    disc = max(size.disc_mm, least(slope[0] - below_slope, tilt[0] - below_tilt, 1.5))
-    body = max(size.height_mm, least(slope[1] - slope[0], tilt[1] - tilt[0], 0.45 * size.height_mm))
-    return replace(size, disc_mm=disc, height_mm=body)
-
-
-def _slopes(
-    up: list[str],
-    sizes: list[dims.LevelSize],
-    SS: float,
-    LL: float,
-    TK: float,
-    C2_slope: float,
-    variation: float,
-    rng: np.random.Generator,
-) -> np.ndarray:
-    """Slopes (inferior, superior) per vertebra, from the sacrum up, shape (n, 2), degrees."""
-    # columns: disc below, body
-    change = np.array([[s.disc_deg, s.wedge_deg] for s in sizes], dtype=np.float64)
-    change += variation * rng.normal(0, 1.0, change.shape)
-    weight = np.abs(change) * np.array([1.0, 0.5]) + np.array([0.8, 0.3])
-    weight *= np.exp(variation * rng.normal(0, 0.25, weight.shape))
-    lumbar = np.array([[level[0] == "L"] * 2 for level in up])
-    t12 = [level in ("T12", "T13", "T11") and k and up[k - 1][0] == "L" for k, level in enumerate(up)]
-    thoracic = np.array([[level[0] == "T" and int(level[1:]) >= 4] * 2 for level in up])
-    thoracic[:, 0] &= ~np.array(t12, dtype=bool)  # TK starts at the inferior endplate of T12
-    cervical = np.array([[level[0] == "C"] * 2 for level in up])
-
-    def aim(where: np.ndarray, total: float) -> None:
-        change[where] += (total - change[where].sum()) * weight[where] / weight[where].sum()
-
-    aim(lumbar, -LL)
-    aim(thoracic, TK)
-    t1_slope = SS + change[~cervical].sum()
-    if cervical.any():
-        aim(cervical, C2_slope - t1_slope)
-    after = SS + np.cumsum(change.ravel()).reshape(change.shape)
-    return after
-
-
-def _bump(where: np.ndarray, apex: float, half_length: float) -> np.ndarray:
-    """Integral of a raised-cosine window of unit area from -infinity to `where` (levels)."""
-    u = np.clip((where - apex) / half_length, -1, 1)
-    return (u + 1) / 2 + np.sin(np.pi * u) / (2 * np.pi)
-
-
-def _tilts(
-    up: list[str],
-    sizes: list[dims.LevelSize],
-    curves: tuple[Curve, ...],
-    s1_tilt: float,
-    balance_mm: float,
-    variation: float,
-    rng: np.random.Generator,
-) -> np.ndarray:
-    """Coronal tilts (inferior, superior) per vertebra, from the sacrum up, shape (n, 2), degrees."""
-    n = len(up)
-    # a disc takes the 0.6 of a level's share below its vertebra, the body 0.4
-    edges = np.stack([np.arange(n) - 0.5 + 0.6, np.arange(n) + 0.5], axis=1)
-
-    def profile(apex: float, half_length: float) -> np.ndarray:
-        return _bump(edges, apex, half_length) - _bump(np.array(-0.5), apex, half_length)
-
-    tilt = s1_tilt + sum((c.angle_deg * profile(c.apex, c.half_length) for c in curves), np.zeros((n, 2)))
-    tilt = tilt + variation * rng.normal(0, 0.4, (n, 2))
-    top = next((k for k, level in enumerate(up) if level == "C7"), n - 1)
-    reach = np.array([s.height_mm + s.disc_mm for s in sizes])[: top + 1]
-
-    def offset(t: np.ndarray) -> float:
-        return float(np.sum(np.sin(np.radians(t[: top + 1].mean(axis=1))) * reach))
-
-    if curves:
-        lowest = min(curves, key=lambda c: c.apex)
-        highest = max(curves, key=lambda c: c.apex)
-        caudal = profile(max(lowest.apex - lowest.half_length, 0.2), max(2.2, lowest.half_length * 0.8))
-        cranial = profile(highest.apex + highest.half_length, max(2.5, highest.half_length * 0.8))
-        small = 0.01
-        for _ in range(4):
-            now = np.array([tilt[top, 1], offset(tilt)])
-            jacobian = np.array(
-                [
-                    [(tilt + small * p)[top, 1] - now[0], offset(tilt + small * p) - now[1]]
-                    for p in (caudal, cranial)
-                ]
-            ).T
-            amount = np.linalg.solve(jacobian, np.array([0.0, balance_mm]) - now) * small
-            tilt = tilt + amount[0] * caudal + amount[1] * cranial
-    return tilt
-
-
-def _rotations(n: int, curves: tuple[Curve, ...], variation: float, rng: np.random.Generator) -> np.ndarray:
-    """Axial rotation per vertebra, from the sacrum up; a right convexity turns the body right (-)."""
-    where = np.arange(n)
-    rotation = variation * rng.normal(0, 0.8, n)
-    for c in curves:
-        u = np.clip((where - c.apex) / (1.3 * c.half_length), -1, 1)
-        rotation += -c.angle_deg * c.rotation_ratio * np.cos(np.pi / 2 * u) ** 2
-    return rotation
+def _osteophytes(rng: np.random.Generator, chance: float) -> tuple[Osteophyte, ...]:
+    if rng.random() >= chance:
+        return ()
+    return tuple(
+        Osteophyte(bool(rng.random() < 0.5), float(rng.uniform(-125, 125)), float(rng.uniform(2.5, 7.5)))
+        for _ in range(int(rng.integers(1, 5)))
+    )
 
 
 def random_spec(rng: np.random.Generator, *, adult_clean: bool = False) -> SpineSpec:
@@ -318,6 +196,8 @@ def random_spec(rng: np.random.Generator, *, adult_clean: bool = False) -> Spine
         "obliquity_deg": float(rng.normal(0, 1.0 if adult_clean else 1.8)),
         "scale": float(np.clip(rng.normal(1, 0.05 if adult_clean else 0.08), 0.8, 1.2)),
         "levels": levels,
+        "fractures": {} if adult_clean else _random_fractures(rng, levels),
+        "spurs": 0.0 if adult_clean else float(rng.choice([0.0, 0.05, 0.25, 0.6], p=[0.4, 0.3, 0.2, 0.1])),
         "variation": float(0.7 if adult_clean else rng.uniform(0.5, 1.2)),
     }
     scale = choice["scale"]
@@ -381,6 +261,18 @@ def _random_levels(rng: np.random.Generator) -> tuple[str, ...]:
     elif draw < 0.11:
         levels.remove("T12")
     return tuple(levels)
+
+
+def _random_fractures(rng: np.random.Generator, levels: tuple[str, ...]) -> dict[str, float]:
+    """One person in nine has one or two wedged vertebrae, mostly about the thoracolumbar junction."""
+    if rng.random() > 0.11:
+        return {}
+    often = {"T7": 2, "T8": 2, "T11": 2, "T12": 4, "L1": 4, "L2": 2}
+    low = [level for level in levels if level[0] in "TL" and level not in ("T1", "T2", "L6")]
+    chance = np.array([often.get(level, 0.5) for level in low])
+    count = 2 if rng.random() < 0.3 else 1
+    hit = rng.choice(low, size=count, replace=False, p=chance / chance.sum())
+    return {str(level): float(rng.uniform(6, 16)) for level in hit}
 
 
 def _random_curves(rng: np.random.Generator, n: int, adult_clean: bool) -> tuple[Curve, ...]:

@@ -6,7 +6,7 @@ horizontal part of the hip axis, y posterior, z against gravity, millimetres.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -155,6 +155,11 @@ def _bone(
         concavity_mm=(segment.concavity_inferior_mm, segment.concavity_superior_mm),
         notch={"C": 0.04, "T": 0.12}.get(region, 0.08 if segment.level not in ("L5", "L6") else 0.02),
     )
+    spurs = tuple(
+        body.spur(superior=o.superior, azimuth_deg=o.azimuth_deg, length_mm=o.length_mm)
+        for o in segment.osteophytes
+    )
+    body = replace(body, spurs=spurs)
     canal = body.middle_mm + axes[:, 1] * (body.back_mm + size.canal_depth_mm / 2)
     return Bone(segment, body, body.centroid_mm(), canal)
 

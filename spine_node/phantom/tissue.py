@@ -1,31 +1,25 @@
-"""Everything around the bones: skin, fat, muscle, lungs, organs, gas, as layers painted in order.
-
-A layer is a smooth signed distance kept on a coarse lattice; it is interpolated to the image's voxels
-when it is painted, so that an edge stays as sharp as the image.
-"""
+"""Everything around the bones: skin, fat, muscle, lungs, organs, gas, as layers painted in order."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from spine_node.phantom.lattice import Field, Lattice, Slices
+from spine_node.phantom.lattice import Field, Lattice
+from spine_node.phantom.layers import COARSE_MM, Layer
 from spine_node.phantom.skeleton import Skeleton
 from spine_node.phantom.thorax import RIB_REACH
 
-COARSE_MM = 5.0
-"""Step of the coarse lattice that layers live on."""
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Layer:
-    """One tissue: where it is (coarse block and signed distance there, mm) and its kind."""
-
-    name: str
-    where: Slices
-    distance_mm: Field
+_WIDTH = (
+    "-220:165 -60:172 0:178 90:168 L4:152 L2:142 T11:147 T7:152 T4:160 T2:182 T1:165 C7:105 C6:66 C4:60 C2:66"
+)
+_FRONT = "-220:95 0:112 90:118 L4:118 L1:128 T10:146 T7:150 T4:122 T1:84 C7:66 C5:58 C3:66 C2:100"
+_BACK = "-220:90 0:112 60:106 L4:94 L1:88 T10:84 T7:84 T3:90 C7:84 C4:70 C2:80"
+_FAT = "-220:0.9 0:1.2 100:1.3 L2:1.1 T8:0.7 T2:0.6 C4:0.35"
+_WALL = "-220:60 0:55 80:30 L3:22 L1:16 T8:12 T2:14"
+"""Half width, depth before and behind the spine, share of fat, thickness of the muscular wall (mm) by
+height: above the hips in mm, or at a level."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +29,6 @@ class Habitus:
     girth: float
     fat_mm: float
     gas: int
-    arms: bool
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> Habitus:
@@ -44,65 +37,7 @@ class Habitus:
             float(np.clip(rng.normal(1.0, 0.09), 0.82, 1.3)),
             float(np.clip(rng.gamma(4.0, 4.0), 4, 45)),
             int(rng.integers(2, 9)),
-            bool(rng.random() < 0.3),
         )
-
-
-def coarse(at: Lattice, step_mm: float = COARSE_MM) -> Lattice:
-    """A lattice over the same block, about `step_mm` apart, its first and last voxels on the block's."""
-    steps = [
-        max(2, int(np.ceil((n - 1) * s / step_mm)) + 1) for n, s in zip(at.shape, at.spacing_mm, strict=True)
-    ]
-    affine = at.affine.copy()
-    for k, (n, m) in enumerate(zip(at.shape, steps, strict=True)):
-        affine[:3, k] *= (n - 1) / (m - 1)
-    return Lattice(tuple(steps), affine)  # type: ignore[arg-type]
-
-
-def _weights(n: int, m: int, start: int, stop: int) -> NDArray[np.float32]:
-    """Linear interpolation from m coarse to voxels start..stop of n fine ones, shape (stop - start, m)."""
-    position = np.arange(start, stop) * ((m - 1) / max(n - 1, 1))
-    low = np.minimum(position.astype(int), m - 2)
-    out = np.zeros((stop - start, m), np.float32)
-    row = np.arange(stop - start)
-    out[row, low] = 1 - (position - low)
-    out[row, low + 1] = position - low
-    return out
-
-
-def refine(field: Field, full_shape: tuple[int, int, int], rows: tuple[int, int]) -> Field:
-    """A coarse field of the whole image, interpolated to its slices rows[0]..rows[1] at full size."""
-    wz, wy, wx = (
-        _weights(full_shape[0], field.shape[0], *rows),
-        _weights(full_shape[1], field.shape[1], 0, full_shape[1]),
-        _weights(full_shape[2], field.shape[2], 0, full_shape[2]),
-    )
-    planes = np.tensordot(wz, field, axes=(1, 0))
-    return np.asarray(wy @ planes @ wx.T)
-
-
-def refine_block(
-    field: Field,
-    where: Slices,
-    coarse_shape: tuple[int, int, int],
-    full_shape: tuple[int, int, int],
-    rows: tuple[int, int],
-) -> tuple[Slices, Field] | None:
-    """A coarse block interpolated to the fine voxels that lie within it and within the slices `rows`."""
-    fine: list[slice] = []
-    weights = []
-    for axis, (block, m, n) in enumerate(zip(where, coarse_shape, full_shape, strict=True)):
-        step = (n - 1) / (m - 1)
-        start = int(np.ceil(block.start * step - 1e-9))
-        stop = min(int(np.floor((block.stop - 1) * step + 1e-9)) + 1, n)
-        if axis == 0:
-            start, stop = max(start, rows[0]), min(stop, rows[1])
-        if stop <= start:
-            return None
-        weights.append(_weights(n, m, start, stop)[:, block])
-        fine.append(slice(start - rows[0], stop - rows[0]) if axis == 0 else slice(start, stop))
-    planes = np.tensordot(weights[0], field, axes=(1, 0))
-    return (fine[0], fine[1], fine[2]), np.asarray(weights[1] @ planes @ weights[2].T)
 
 
 class Surroundings:
@@ -131,6 +66,10 @@ class Surroundings:
     def _of_z(self, values: list[tuple[float, float]]) -> Field:
         z, v = zip(*sorted(values), strict=True)
         return np.interp(self.z, z, v).astype(np.float32)
+
+    def _table(self, text: str) -> Field:
+        pairs = (item.split(":") for item in text.split())
+        return self._of_z([(self._z(at) if at[0].isalpha() else float(at), float(mm)) for at, mm in pairs])
 
     def _spine(self) -> tuple[Field, Field]:
         return (
@@ -186,66 +125,17 @@ class Surroundings:
         g, k, fat = self.habitus.girth, self.k, self.habitus.fat_mm
         sx, sy = self._spine()
         z = self._z
-        width = self._of_z(
-            [
-                (-220, 165),
-                (-60, 172),
-                (0, 178),
-                (90, 168),
-                (z("L4"), 152),
-                (z("L2"), 140),
-                (z("T11"), 147),
-                (z("T7"), 152),
-                (z("T4"), 160),
-                (z("T2"), 182),
-                (z("T1"), 165),
-                (z("C7"), 105),
-                (z("C6"), 66),
-                (z("C4"), 60),
-                (z("C2"), 66),
-                (z("C2") + 60, 80),
-                (z("C2") + 300, 80),
-            ]
-        ) * np.float32(k * g)
-        front = self._of_z(
-            [
-                (-220, 95),
-                (0, 112),
-                (90, 118),
-                (z("L4"), 118),
-                (z("L1"), 128),
-                (z("T10"), 146),
-                (z("T7"), 150),
-                (z("T4"), 122),
-                (z("T1"), 84),
-                (z("C7"), 66),
-                (z("C5"), 58),
-                (z("C3"), 66),
-                (z("C2"), 100),
-                (z("C2") + 80, 105),
-            ]
-        ) * np.float32(k * g)
-        back = self._of_z(
-            [
-                (-220, 90),
-                (0, 108),
-                (60, 100),
-                (z("L4"), 82),
-                (z("T12"), 74),
-                (z("T8"), 74),
-                (z("T3"), 84),
-                (z("C7"), 76),
-                (z("C4"), 64),
-                (z("C2"), 76),
-                (z("C2") + 80, 85),
-            ]
-        ) * np.float32(k * (0.5 + 0.5 * g))
+        width = self._table(_WIDTH) * np.float32(k * g)
+        front = self._table(_FRONT) * np.float32(k * g)
+        back = self._table(_BACK) * np.float32(k * (0.5 + 0.5 * g))
+        head = np.clip((self.z - z("C2")) / 60, 0, 1)
+        width, front = width + 16 * k * head, front + 5 * k * head
         front, back = front + fat * 0.5, back + fat * 0.35
         width = width + np.float32(fat * 0.7)
         cx, cy = 0.75 * sx, sy + (back - front) / 2
         depth = (front + back) / 2
         u, v = np.abs(self.x - cx) / width, np.abs(self.y - cy) / depth
-        k2 = np.sqrt(np.sqrt(u**4 + v**4) * 0.6 + (u * u + v * v) * 0.4)
+        k2 = np.sqrt(np.sqrt(u**4 + v**4) * 0.35 + (u * u + v * v) * 0.65)
         skin = ((k2 - 1) * np.minimum(width, depth)).astype(np.float32)
         legs = np.minimum(
             *[
@@ -259,23 +149,11 @@ class Surroundings:
         self._add("skin", skin)
         self._add("fat", skin + np.float32(2.0))
         # fat lies thicker in front of the abdomen and behind the pelvis than elsewhere
-        swell = self._of_z(
-            [
-                (-220, 0.9),
-                (0, 1.2),
-                (100, 1.3),
-                (z("L2"), 1.1),
-                (z("T8"), 0.7),
-                (z("T2"), 0.6),
-                (z("C4"), 0.35),
-            ]
-        )
+        swell = self._table(_FAT)
         muscle = skin + 2 + fat * swell
         self._add("muscle", muscle)
         chest_z = z("T10")
-        wall = self._of_z(
-            [(-220, 60), (0, 55), (80, 30), (z("L3"), 22), (z("L1"), 16), (z("T8"), 12), (z("T2"), 14)]
-        )
+        wall = self._table(_WALL)
         cavity = muscle + wall
         beside = np.hypot((self.x - sx) / 1.25, self.y - sy - 28 * k) - np.float32(44 * k)
         cavity = np.maximum(cavity, -beside)  # the back muscles
@@ -341,11 +219,12 @@ class Surroundings:
             dome = dome_top - 62 * k + 62 * k * bow
             lung = np.maximum(chest, (dome - self.z).astype(np.float32) * 0.7)
             lung = np.maximum(lung, (self.z - z("T1") - 8).astype(np.float32))
-            middle = np.maximum(34 * k + 12 * k * np.clip((z("T6") - self.z) / 60, -1, 1.2), 20 * k)
-            lung = np.maximum(
-                lung,
-                (middle - s * (self.x - sx)).astype(np.float32) * np.where(self.y - sy < -12 * k, 1, 0.4),
+            # the mediastinum is widest at the heart, narrow before and behind it
+            fore = self.y - sy + 75 * k
+            middle = 14 * k + 24 * k * np.exp(-((fore / (48 * k)) ** 2)) * np.clip(
+                1.25 - (self.z - z("T9")) / (z("T3") - z("T9")) * 0.5, 0.6, 1.4
             )
+            lung = np.maximum(lung, (middle - s * (self.x - sx)).astype(np.float32) * 0.7)
             spine = np.hypot(self.x - sx, (self.y - sy - 14 * k) * 0.8) - np.float32(25 * k)
             lung = np.maximum(lung, -spine.astype(np.float32))
             self._add("lung", lung)

@@ -1,0 +1,107 @@
+"""Metal: pedicle screws with rods, a hip prosthesis, a forgotten button; and the streaks it casts."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import ndimage
+
+from spine_node.phantom.lattice import Field, Lattice
+from spine_node.phantom.shapes import Limb, ball, rod
+from spine_node.phantom.skeleton import Bone, Skeleton
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Metal:
+    """Metal parts (patient frame), their grey value, and the strength of their streaks."""
+
+    parts: tuple[Limb, ...] = ()
+    value: float = 3500.0
+    streaks: float = 300.0
+
+    @classmethod
+    def draw(cls, skeleton: Skeleton, rng: np.random.Generator) -> Metal:
+        """Nothing in 85 % of people."""
+        kind = rng.random()
+        parts: list[Limb] = []
+        if kind < 0.07:
+            parts = _fusion(skeleton, rng)
+        elif kind < 0.11:
+            parts = _prosthesis(skeleton, "left" if rng.random() < 0.5 else "right")
+        elif kind < 0.15:
+            bone = skeleton.bones[int(rng.integers(len(skeleton.bones)))]
+            away = np.array([rng.uniform(-60, 60), -rng.uniform(95, 125), 0.0])
+            parts = [ball(bone.body.middle_mm + away, float(rng.uniform(2, 6)))]
+        return cls(tuple(parts), float(rng.uniform(2200, 6000)), float(rng.uniform(100, 500)))
+
+
+def _screw(bone: Bone, side: float) -> tuple[Limb, np.ndarray]:
+    """A screw through one pedicle, and the centre of its head."""
+    size, body = bone.segment.size, bone.body
+    x = size.canal_width_mm / 2 + size.pedicle_width_mm / 2
+    z = 0.18 * size.height_mm
+
+    def at(dx: float, dy: float, dz: float) -> np.ndarray:
+        return np.asarray(body.middle_mm + bone.axes @ np.array([dx, dy, dz]))
+
+    head = at(side * (x + 6), body.back_mm + size.canal_depth_mm + 6, z + 1)
+    tip = at(side * 0.3 * size.width_mm / 2, -0.35 * body.half_depth_mm[1], 0.6 * z)
+    return rod(head, tip, min(3.1, 0.42 * size.pedicle_width_mm)), head
+
+
+def _fusion(skeleton: Skeleton, rng: np.random.Generator) -> list[Limb]:
+    bones = [b for b in skeleton.bones if b.level[0] in "TL"]
+    count = int(rng.integers(2, 7))
+    last = len(bones) - int(rng.integers(0, 8))
+    parts: list[Limb] = []
+    for side in (-1.0, 1.0):
+        heads = []
+        for bone in bones[max(last - count, 0) : last]:
+            screw, head = _screw(bone, side)
+            parts += [screw, ball(head, 5.5)]
+            heads.append(head)
+        parts += [rod(a, b, 2.75) for a, b in itertools.pairwise(heads)]
+    return parts
+
+
+def _prosthesis(skeleton: Skeleton, side: str) -> list[Limb]:
+    centre, radius = skeleton.heads[side]
+    out = skeleton.hip_axis * (1.0 if side == "left" else -1.0)
+    neck, stem = centre + 38 * out + [0, 6, -30], centre + 34 * out + [0, 4, -150]
+    return [ball(centre, 0.92 * radius), rod(centre, neck, 7.5), rod(neck, stem, 8.5, 0.6)]
+
+
+def density(metal: Metal, at: Lattice) -> Field:
+    """Share of each voxel (0..1) that is metal."""
+    out = np.zeros(at.shape, np.float32)
+    voxel = float(at.spacing_mm.mean())
+    for part in metal.parts:
+        low, high = part.box()
+        where = at.around(low - voxel, high + voxel)
+        if where is not None:
+            d = part.distance(at.block(where))
+            out[where] = np.maximum(out[where], np.clip(0.5 - d / voxel, 0, 1))
+    return out
+
+
+def streaks(metal: Metal, at: Lattice, seed: int) -> Field:
+    """Bright and dark rays from metal within its slices, on a coarse lattice.
+
+    Each direction of a slice's spectrum is weighted at random: what a missing or wrong view does.
+    """
+    share = density(metal, at)
+    out = np.zeros(at.shape, np.float32)
+    rows = np.flatnonzero(share.max(axis=(1, 2)) > 0.02)
+    if len(rows) == 0:
+        return out
+    ky, kx = np.meshgrid(*(np.fft.fftfreq(n) for n in at.shape[1:]), indexing="ij")
+    angle = ((np.degrees(np.arctan2(ky, kx)) % 180) / 180 * 256).astype(int) % 256
+    rng = np.random.default_rng([seed, 99])
+    gain = ndimage.gaussian_filter1d(rng.standard_normal(256), 2.0, mode="wrap")[angle]
+    gain = gain / np.abs(gain).max() * (np.hypot(ky, kx) > 0)
+    for k in rows:
+        ray = np.real(np.fft.ifft2(np.fft.fft2(share[k]) * gain))
+        out[k] = metal.streaks * ray / max(float(np.abs(ray).max()), 1e-6)
+    return out

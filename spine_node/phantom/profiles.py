@@ -1,0 +1,173 @@
+"""Profiles along a spine: how slopes, tilts and rotations are shared out between bodies and discs.
+
+Arrays run from the sacrum up, as a standing spine is stacked; columns are (inferior, superior) endplate.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from spine_node.phantom.dimensions import LevelSize
+
+Profile = NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A scoliotic curve as it is asked for.
+
+    Attributes
+    ----------
+    apex : float
+        Position counted in levels upward from the lowest vertebra (0).
+    half_length : float
+        Levels from apex to an end vertebra.
+    angle_deg : float
+        Change of tilt over the curve; positive is convex to the right.
+    rotation_ratio : float
+        Apical rotation towards the convexity over the angle.
+    """
+
+    apex: float
+    half_length: float
+    angle_deg: float
+    rotation_ratio: float
+
+
+def own_size(size: LevelSize, scale: float, variation: float, rng: np.random.Generator) -> LevelSize:
+    """The average level at this person's size, each length varied by some per cent."""
+    angles = {"wedge_deg", "disc_deg", "spinous_drop_deg"}
+    factor = {
+        name: scale
+        * float(np.exp(variation * rng.normal(0, 0.15 if name in {"disc_mm", "spinous_mm"} else 0.05)))
+        for name in size.__dataclass_fields__
+        if name not in angles
+    }
+    changes = {name: getattr(size, name) * by for name, by in factor.items()}
+    changes["spinous_drop_deg"] = size.spinous_drop_deg + variation * float(rng.normal(0, 5))
+    return replace(size, **changes)
+
+
+def crushed(size: LevelSize, wedge_deg: float) -> LevelSize:
+    """A body whose front has collapsed by this angle while its back wall kept its height."""
+    lost = size.depth_mm / 2 * np.tan(np.radians(wedge_deg))
+    return replace(size, height_mm=size.height_mm - float(lost))
+
+
+def kept_apart(
+    size: LevelSize, slope: Profile, below_slope: float, tilt: Profile, below_tilt: float
+) -> LevelSize:
+    """Heights that keep both edges of body and disc apart, however strongly they are wedged."""
+
+    def least(d_slope: float, d_tilt: float, gap_mm: float) -> float:
+        sagittal = size.depth_mm / 2 * np.tan(np.radians(abs(d_slope)))
+        coronal = size.width_mm / 2 * np.tan(np.radians(abs(d_tilt)))
+        return float(gap_mm + np.hypot(sagittal, coronal))
+
+    disc = max(size.disc_mm, least(slope[0] - below_slope, tilt[0] - below_tilt, 1.5))
+    body = max(size.height_mm, least(slope[1] - slope[0], tilt[1] - tilt[0], 0.45 * size.height_mm))
+    return replace(size, disc_mm=disc, height_mm=body)
+
+
+def slopes(
+    up: Sequence[str],
+    sizes: Sequence[LevelSize],
+    SS: float,
+    LL: float,
+    TK: float,
+    C2_slope: float,
+    fractures: Mapping[str, float],
+    variation: float,
+    rng: np.random.Generator,
+) -> Profile:
+    """Slopes (inferior, superior) per vertebra, from the sacrum up, shape (n, 2), degrees.
+
+    `fractures` gives degrees of kyphotic wedging per level; the rest of the region makes up for it.
+    """
+    # columns: disc below, body
+    change = np.array([[s.disc_deg, s.wedge_deg] for s in sizes], dtype=np.float64)
+    change += variation * rng.normal(0, 1.0, change.shape)
+    weight = np.abs(change) * np.array([1.0, 0.5]) + np.array([0.8, 0.3])
+    weight *= np.exp(variation * rng.normal(0, 0.25, weight.shape))
+    lumbar = np.array([[level[0] == "L"] * 2 for level in up])
+    thoracic = np.array([[level[0] == "T" and 4 <= int(level[1:]) <= 12] * 2 for level in up])
+    thoracic[int(np.argmax(thoracic[:, 1])), 0] = False  # TK starts at the lowest inferior endplate
+    for level, extra in fractures.items():
+        row = up.index(level)
+        change[row, 1] += extra
+        weight[row, 1] = 0
+    cervical = np.array([[level[0] == "C"] * 2 for level in up])
+
+    def aim(where: Profile, total: float) -> None:
+        change[where] += (total - change[where].sum()) * weight[where] / weight[where].sum()
+
+    aim(lumbar, -LL)
+    aim(thoracic, TK)
+    t1_slope = SS + change[~cervical].sum()
+    if cervical.any():
+        aim(cervical, C2_slope - t1_slope)
+    return np.asarray(SS + np.cumsum(change.ravel()).reshape(change.shape))
+
+
+def _bump(where: Profile, apex: float, half_length: float) -> Profile:
+    """Integral of a raised-cosine window of unit area from -infinity to `where` (levels)."""
+    u = np.clip((where - apex) / half_length, -1, 1)
+    return (u + 1) / 2 + np.sin(np.pi * u) / (2 * np.pi)
+
+
+def tilts(
+    up: Sequence[str],
+    sizes: Sequence[LevelSize],
+    curves: Sequence[Curve],
+    s1_tilt: float,
+    balance_mm: float,
+    variation: float,
+    rng: np.random.Generator,
+) -> Profile:
+    """Coronal tilts (inferior, superior) per vertebra, from the sacrum up, shape (n, 2), degrees."""
+    n = len(up)
+    # a disc takes the 0.6 of a level's share below its vertebra, the body 0.4
+    edges = np.stack([np.arange(n) - 0.5 + 0.6, np.arange(n) + 0.5], axis=1)
+
+    def profile(apex: float, half_length: float) -> Profile:
+        return _bump(edges, apex, half_length) - _bump(np.array(-0.5), apex, half_length)
+
+    tilt = s1_tilt + sum((c.angle_deg * profile(c.apex, c.half_length) for c in curves), np.zeros((n, 2)))
+    tilt = tilt + variation * rng.normal(0, 0.4, (n, 2))
+    top = next((k for k, level in enumerate(up) if level == "C7"), n - 1)
+    reach = np.array([s.height_mm + s.disc_mm for s in sizes])[: top + 1]
+
+    def offset(t: Profile) -> float:
+        return float(np.sum(np.sin(np.radians(t[: top + 1].mean(axis=1))) * reach))
+
+    if curves:
+        lowest = min(curves, key=lambda c: c.apex)
+        highest = max(curves, key=lambda c: c.apex)
+        caudal = profile(max(lowest.apex - lowest.half_length, 0.2), max(2.2, lowest.half_length * 0.8))
+        cranial = profile(highest.apex + highest.half_length, max(2.5, highest.half_length * 0.8))
+        small = 0.01
+        for _ in range(4):
+            now = np.array([tilt[top, 1], offset(tilt)])
+            jacobian = np.array(
+                [
+                    [(tilt + small * p)[top, 1] - now[0], offset(tilt + small * p) - now[1]]
+                    for p in (caudal, cranial)
+                ]
+            ).T
+            amount = np.linalg.solve(jacobian, np.array([0.0, balance_mm]) - now) * small
+            tilt = tilt + amount[0] * caudal + amount[1] * cranial
+    return tilt
+
+
+def rotations(n: int, curves: Sequence[Curve], variation: float, rng: np.random.Generator) -> Profile:
+    """Axial rotation per vertebra, from the sacrum up; a right convexity turns the body right (-)."""
+    where = np.arange(n)
+    rotation = variation * rng.normal(0, 0.8, n)
+    for c in curves:
+        u = np.clip((where - c.apex) / (1.3 * c.half_length), -1, 1)
+        rotation += -c.angle_deg * c.rotation_ratio * np.cos(np.pi / 2 * u) ** 2
+    return rotation
