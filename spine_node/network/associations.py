@@ -67,7 +67,9 @@ def require_answer(peer: Peer, status: object, request: str) -> None:
 
 def _send_at_once(event: evt.Event) -> None:
     # Else a data set's last, short packet waits for the acknowledgement of the one before it.
-    event.assoc.dul.socket.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    transport = event.assoc.dul.socket
+    if transport is not None and transport.socket is not None:
+        transport.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
 
 def _why_not(association: Association, peer: Peer) -> Exception:

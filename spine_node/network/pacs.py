@@ -13,19 +13,22 @@ import sys
 import threading
 from collections.abc import Iterator
 from fnmatch import fnmatchcase
+from io import BytesIO
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pydicom import Dataset, dcmread
 from pydicom.dataelem import DataElement
 from pydicom.errors import InvalidDicomError
 from pydicom.multival import MultiValue
 from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts, evt
+from pynetdicom.dimse_primitives import C_STORE
 
 from spine_node.logs import configure_logs, logger
 from spine_node.network.contexts import PATIENT_ROOT_FIND, STUDY_ROOT_FIND, VERIFICATION
 from spine_node.network.part10 import file_header
 from spine_node.network.scp import MAXIMUM_PDU_BYTES
+from spine_node.network.server import PromptServer, listen
 from spine_node.network.statuses import Status
 
 _UNIQUE_KEY = {
@@ -55,11 +58,12 @@ class FolderPacs:
         self._folder.mkdir(parents=True, exist_ok=True)
         self._index: dict[str, Dataset] = {}
         self._lock = threading.Lock()
+        self._server: PromptServer | None = None
         self._ae = AE(ae_title)
         self._ae.maximum_pdu_size = MAXIMUM_PDU_BYTES
         self._ae.maximum_associations = 16
         for context in AllStoragePresentationContexts:
-            self._ae.add_supported_context(context.abstract_syntax, ALL_TRANSFER_SYNTAXES)
+            self._ae.add_supported_context(str(context.abstract_syntax), ALL_TRANSFER_SYNTAXES)
         for sop_class in (VERIFICATION, STUDY_ROOT_FIND, PATIENT_ROOT_FIND):
             self._ae.add_supported_context(sop_class)
 
@@ -71,14 +75,16 @@ class FolderPacs:
             except (InvalidDicomError, AttributeError) as problem:
                 log.warning("file_skipped", path=str(path), reason=str(problem))
         handlers = [(evt.EVT_C_STORE, self._on_c_store), (evt.EVT_C_FIND, self._on_c_find)]
-        server = self._ae.start_server(self._address, block=False, evt_handlers=handlers)
-        port = int(server.server_address[1])
-        log.info("listening", ae_title=self._ae.ae_title, host=self._address[0], port=port)
-        return port
+        host, port = self._address
+        self._server = listen(self._ae, host, port, handlers)
+        log.info("listening", ae_title=self._ae.ae_title, host=host, port=self._server.port)
+        return self._server.port
 
     def stop(self) -> None:
-        """Stop listening; associations are aborted."""
-        self._ae.shutdown()
+        """Stop listening; associations that are still open after a second are aborted."""
+        server, self._server = self._server, None
+        if server is not None:
+            server.end(grace_s=1.0)
 
     def paths(self) -> list[Path]:
         """The stored files, sorted."""
@@ -90,7 +96,7 @@ class FolderPacs:
             self._index[str(header.SOPInstanceUID)] = header
 
     def _on_c_store(self, event: evt.Event) -> int:
-        request = event.request
+        request = cast(C_STORE, event.request)
         sop_uid = str(request.AffectedSOPInstanceUID)
         if not all(part.isdigit() for part in sop_uid.split(".")):
             return Status.INVALID_SOP_INSTANCE
@@ -98,7 +104,7 @@ class FolderPacs:
         path = self._folder / f"{sop_uid}.dcm"
         partial = path.with_suffix(f".{threading.get_ident()}.part")
         try:
-            partial.write_bytes(header + request.DataSet.getvalue())
+            partial.write_bytes(header + cast(BytesIO, request.DataSet).getvalue())
             os.replace(partial, path)
         except OSError as problem:
             partial.unlink(missing_ok=True)

@@ -12,9 +12,11 @@ from typing import BinaryIO
 
 from pydicom.dataset import FileMetaDataset
 from pydicom.errors import BytesLengthException
+from pydicom.filebase import DicomBytesIO
 from pydicom.filereader import read_dataset
 from pydicom.filewriter import write_file_meta_info
 from pydicom.tag import BaseTag, Tag
+from pydicom.uid import UID
 
 from spine_node.network.contexts import DEFLATED_LITTLE, IMPLICIT_LITTLE
 
@@ -76,22 +78,22 @@ def file_header(sop_class_uid: str, sop_uid: str, transfer_syntax: str) -> bytes
     Depends on its arguments only: neither time nor sender is in it.
     """
     meta = FileMetaDataset()
-    meta.MediaStorageSOPClassUID = sop_class_uid
-    meta.MediaStorageSOPInstanceUID = sop_uid
-    meta.TransferSyntaxUID = transfer_syntax
-    meta.ImplementationClassUID = IMPLEMENTATION_CLASS_UID
+    meta.MediaStorageSOPClassUID = UID(sop_class_uid)
+    meta.MediaStorageSOPInstanceUID = UID(sop_uid)
+    meta.TransferSyntaxUID = UID(transfer_syntax)
+    meta.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
     meta.ImplementationVersionName = IMPLEMENTATION_VERSION
-    buffer = BytesIO()
+    buffer = DicomBytesIO()
     buffer.write(b"\0" * 128 + b"DICM")
     write_file_meta_info(buffer, meta)
-    return buffer.getvalue()
+    return bytes(buffer.getvalue())
 
 
 def _parse(encoded: BinaryIO, *, implicit: bool) -> Head:
     def past_series(tag: BaseTag, _vr: str | None, _length: int) -> bool:
-        return tag > _SERIES
+        return int(tag) > int(_SERIES)
 
-    wanted = [_SOP_CLASS, _SOP_INSTANCE, _STUDY, _SERIES]
+    wanted: list[BaseTag | int] = [_SOP_CLASS, _SOP_INSTANCE, _STUDY, _SERIES]
     try:
         found = read_dataset(encoded, implicit, True, stop_when=past_series, specific_tags=wanted)
         values = [_uid(found.get_item(tag)) for tag in wanted]

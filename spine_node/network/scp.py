@@ -8,24 +8,20 @@ decoded, no series judged. Imports neither torch nor highdicom.
 
 from __future__ import annotations
 
-import socket
-import threading
 import time
 from collections.abc import Iterable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from socketserver import BaseServer
 from typing import Any, Protocol, cast
 from weakref import WeakKeyDictionary
 
 from pydicom import Dataset
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
-from pynetdicom.transport import ThreadedAssociationServer
+from pynetdicom.dimse_primitives import C_STORE
 
-from spine_node.errors import Unavailable
 from spine_node.logs import logger
 from spine_node.network.contexts import storage_contexts
 from spine_node.network.part10 import (
@@ -35,6 +31,7 @@ from spine_node.network.part10 import (
     file_header,
     read_head,
 )
+from spine_node.network.server import PromptServer, listen
 from spine_node.network.spool import Spool, SpoolingProvider
 from spine_node.network.statuses import Status, in_words
 
@@ -119,7 +116,7 @@ class StorageSCP:
         self._ae.require_called_aet = require_called_ae
         self._ae.require_calling_aet = list(allowed_calling_aes or ())
         self._ae.supported_contexts = storage_contexts()
-        self._server: _Server | None = None
+        self._server: PromptServer | None = None
         self._tallies: WeakKeyDictionary[Association, _Tally] = WeakKeyDictionary()
 
     def start(self) -> int:
@@ -137,18 +134,10 @@ class StorageSCP:
             (evt.EVT_RELEASED, self._on_end, ["released"]),
             (evt.EVT_ABORTED, self._on_end, ["aborted"]),
         ]
-        server_class = _PortSharingServer if self._share_port else _Server
         host, port = self._address
-        try:
-            made = self._ae.make_server(self._address, evt_handlers=handlers, server_class=server_class)
-        except OSError as problem:
-            raise Unavailable(f"cannot listen on {host}:{port}: {problem.strerror or problem}") from problem
-        server = cast(_Server, made)
-        threading.Thread(target=server.serve_forever, args=[0.1], name="scp", daemon=True).start()
-        self._server = server
-        port = int(server.server_address[1])
-        log.info("listening", ae_title=self._ae.ae_title, host=host, port=port)
-        return port
+        self._server = listen(self._ae, host, port, handlers, share_port=self._share_port)
+        log.info("listening", ae_title=self._ae.ae_title, host=host, port=self._server.port)
+        return self._server.port
 
     def stop(self, grace_s: float = 10.0) -> None:
         """Accept no more, let associations end by themselves for `grace_s`, then abort the rest.
@@ -156,26 +145,19 @@ class StorageSCP:
         Nothing acknowledged is lost: what was answered with success is on disk.
         """
         server, self._server = self._server, None
-        if server is None:
-            return
-        server.shutdown()
-        deadline = time.monotonic() + grace_s
-        while server.active_associations and time.monotonic() < deadline:
-            time.sleep(0.02)
-        for association in server.active_associations:
-            association.abort()
-        for association in server.active_associations:
-            association.join(timeout=5.0)
-        log.info("stopped", ae_title=self._ae.ae_title)
+        if server is not None:
+            server.end(grace_s)
+            log.info("stopped", ae_title=self._ae.ae_title)
 
     def _on_open(self, event: evt.Event) -> None:
         event.assoc.dimse = SpoolingProvider(event.assoc, self._inbox.temporary_folder)
-        self._tallies[event.assoc] = _Tally(address=event.address[0])
+        self._tallies[event.assoc] = _Tally(address=event.assoc.requestor.address)
 
     def _on_c_store(self, event: evt.Event) -> Dataset:
-        spool = cast(Spool, event.request.DataSet)
+        request = cast(C_STORE, event.request)
+        spool = cast(Spool, request.DataSet)
         with closing(spool):
-            status, comment = self._keep(event, spool)
+            status, comment = self._keep(event, request, spool)
         tally = self._tallies[event.assoc]
         tally.count(status)
         answer = Dataset()
@@ -184,13 +166,12 @@ class StorageSCP:
             answer.ErrorComment = comment.encode("ascii", "replace").decode()[:64]  # VR LO
         return answer
 
-    def _keep(self, event: evt.Event, spool: Spool) -> tuple[Status, str]:
+    def _keep(self, event: evt.Event, request: C_STORE, spool: Spool) -> tuple[Status, str]:
         """Store what one request brings; the status to answer with, and a comment for a refusal."""
-        sop_class_uid, sop_uid = (
-            str(uid) for uid in (event.request.AffectedSOPClassUID, event.request.AffectedSOPInstanceUID)
-        )
+        sop_class_uid, sop_uid = str(request.AffectedSOPClassUID), str(request.AffectedSOPInstanceUID)
         calling_ae, transfer_syntax = _calling_ae(event.assoc), str(event.context.transfer_syntax)
         try:
+            spool.require_whole()
             head = read_head(spool.reader(), transfer_syntax)
             if (head.sop_class_uid, head.sop_uid) != (sop_class_uid, sop_uid):
                 raise _MismatchError(f"data set is instance {head.sop_uid or '(none)'}")
@@ -204,6 +185,9 @@ class StorageSCP:
             status, comment = Status.CANNOT_UNDERSTAND, str(problem)
         except OSError as problem:
             status, comment = Status.OUT_OF_RESOURCES, f"not stored: {problem.strerror or problem}"
+        except Exception:  # a bug of ours: the sender may try again, the operator is told
+            log.error("receiving_failed", sop_instance_uid=sop_uid, exc_info=True)
+            status, comment = Status.PROCESSING_FAILURE, "an error of the receiver, see its log"
         else:
             log.info(
                 "instance_stored",
@@ -252,27 +236,6 @@ class _Tally:
 
 class _MismatchError(Exception):
     """The data set is not the instance that the request announced."""
-
-
-class _Server(ThreadedAssociationServer):
-    """Answers at once: with Nagle's algorithm each answer waits some 40 ms for the peer's delayed ACK."""
-
-    request_queue_size = 64
-
-    def get_request(self) -> tuple[socket.socket, tuple[str, int]]:
-        connection, address = super().get_request()
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return connection, address
-
-    def shutdown(self) -> None:
-        BaseServer.shutdown(self)
-        self.server_close()
-
-
-class _PortSharingServer(_Server):
-    def server_bind(self) -> None:
-        self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        super().server_bind()
 
 
 def _calling_ae(association: Association) -> str:

@@ -55,14 +55,18 @@ class Spool(BytesIO):
                 self.problem = problem
         return len(fragment)
 
+    def require_whole(self) -> None:
+        """Raise the OSError that kept the data set from being gathered whole, if one did."""
+        if self.problem is not None:
+            raise self.problem
+
     def reader(self) -> BinaryIO:
         """The data set as a file to seek and read in."""
         return self if self._file is None else self._file
 
     def chunks(self) -> Iterator[bytes | memoryview]:
         """The data set from its start, in pieces; raises OSError if it could not be kept whole."""
-        if self.problem is not None:
-            raise self.problem
+        self.require_whole()
         if self._file is None:
             yield self.getbuffer()
             return

@@ -152,18 +152,23 @@ def test_a_full_disk_is_said_and_nothing_is_left_behind(
     assert all(outcome.stored for outcome in send(receiver.peer, paths, "CT1"))
 
 
-class _FailsHalfway:
-    """A disk that fails in the middle of a write."""
+class _Failing:
+    """An inbox that meets trouble: in its temporary folder, in the middle of a write, or in its own code."""
 
-    def __init__(self, inbox: Inbox) -> None:
-        self._inbox = inbox
+    def __init__(self, inbox: Inbox, where: str) -> None:
+        self._inbox, self._where = inbox, where
 
     def temporary_folder(self) -> Path:
+        if self._where == "temporary folder":
+            raise OSError(errno.ENOSPC, "No space left on device")
         return self._inbox.temporary_folder()
 
     def store(
         self, series_uid: str, sop_uid: str, calling_ae: str, chunks: Iterable[bytes | memoryview]
     ) -> Stored:
+        if self._where == "code":
+            raise ZeroDivisionError("a bug")
+
         def half() -> Iterable[bytes]:
             yield bytes(next(iter(chunks)))[:100]
             raise OSError(errno.EIO, "Input/output error")
@@ -171,16 +176,30 @@ class _FailsHalfway:
         return self._inbox.store(series_uid, sop_uid, calling_ae, half())
 
 
-def test_a_failing_disk_is_said_and_nothing_is_left_behind(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("where", "words"),
+    [
+        ("write", "0xA700 out of resources not stored: Input/output error"),
+        ("temporary folder", "0xA700 out of resources not stored: No space left on device"),
+        ("code", "0x0110 processing failure an error of the receiver"),
+    ],
+)
+def test_trouble_is_said_so_that_the_sender_tries_again_and_nothing_is_left_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, words: str
+) -> None:
+    """The disk full while a long data set arrives, a failing write, and a bug of ours, which is logged."""
+    monkeypatch.setattr(spool, "MEMORY_BYTES", 200)
     inbox = Inbox(tmp_path / "inbox")
-    scp = StorageSCP("NODE", "127.0.0.1", 0, _FailsHalfway(inbox))
+    scp = StorageSCP("NODE", "127.0.0.1", 0, _Failing(inbox, where))
     peer = Peer("node", "NODE", "127.0.0.1", scp.start())
-    try:
-        with pytest.raises(PeerUnavailable, match="0xA700 out of resources not stored: Input/output error"):
-            send(peer, make_ct(tmp_path / "sent", slices=1), "CT1")
-    finally:
-        scp.stop()
+    with capture_logs() as events:
+        try:
+            with pytest.raises(PeerUnavailable, match=words):
+                send(peer, make_ct(tmp_path / "sent", slices=1), "CT1")
+        finally:
+            scp.stop()
     assert not [p for p in inbox.root.rglob("*") if p.is_file() and p.name != "lock"]
+    assert [e["event"] for e in events if e.get("exc_info")] == ["receiving_failed"] * (where == "code")
 
 
 @pytest.mark.parametrize(
