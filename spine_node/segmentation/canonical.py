@@ -131,7 +131,8 @@ def scaled(values: NDArray[np.float32], inside: NDArray[np.bool_]) -> NDArray[np
     """
     seen = values[inside]
     low, high = (float(v) for v in np.percentile(seen, (0.5, 99.9)))
-    if not high > low:
+    # Interpolating one value may change its last digits: that is no image either.
+    if not high - low > 1e-5 * max(abs(low), abs(high)):
         raise SeriesRefused(
             f"every grey value is {low:g} (0.5th to 99.9th percentile): there is no image. "
             "Nothing was segmented."

@@ -44,8 +44,13 @@ DROPPED = 4.0
 UNARY_FLOOR = -4.5
 """Least log probability one body may bring: the net's voxels err together, not one by one."""
 
-ANOMALY = {"T13": 4.0, "no T12": 4.0, "L6": 3.4, "no L5": 3.4}
-"""Price of a numbering anomaly: -log of how common it is (2 to 4 %)."""
+EVIDENCE = 2.0
+"""How many independent bodies the appearance of a whole spine is worth: a net that takes one level
+for its neighbour does so all along, so twenty bodies are not twenty witnesses."""
+
+ANOMALY = {"T13": 4.0, "no T12": 4.0, "L6": 3.4, "no L5": 6.0}
+"""Price of a numbering anomaly: -log of how common it is (2 to 4 %), and more for "no L5", which a net
+that is one level off would have us believe."""
 
 MISPLACED_ANCHOR = 9.0
 """Price of another level than L5 (or L6, or L4 without L5) directly above the sacrum."""
@@ -87,7 +92,8 @@ def _steps() -> tuple[FloatArray, FloatArray]:
     single = {pair: mm for pair, mm in SPACING_MM.items() if price[order(pair[0]), order(pair[1])] == 0}
     for (upper, middle), first in single.items():
         for (other, lower), second in single.items():
-            if other == middle:
+            # T11 may be followed by L1 itself: the way past a T12 that was missed is the dearer one.
+            if other == middle and price[order(upper), order(lower)] == -_NO_WAY:
                 price[order(upper), order(lower)] = MISSED
                 distance[order(upper), order(lower)] = first + second
     return price, distance
@@ -119,7 +125,7 @@ def name_levels(
     n, k = len(centres_mm), len(LEVELS)
     if n == 0:
         return Naming((), 0.0, ())
-    unary = np.maximum(log_chance[:, :k], UNARY_FLOOR)
+    unary = np.maximum(log_chance[:, :k], UNARY_FLOOR) * min(1.0, EVIDENCE / n)
     anchored = sacrum_mm is not None and sacrum_gap_mm is not None and sacrum_gap_mm < 45.0
     best: tuple[float, FloatArray] | None = None
     for size in SIZES:

@@ -141,7 +141,7 @@ def centre_errors(found: LabelMap, truth: LabelMap) -> dict[str, float | None]:
     """
     found_centres, true_centres = _centres(found), _centres(truth)
     result: dict[str, float | None] = {}
-    for level, centre in true_centres.items():
+    for level in true_centres:
         result[level] = None
         if level in found_centres:
             gaps = {k: float(np.linalg.norm(found_centres[level] - c)) for k, c in true_centres.items()}

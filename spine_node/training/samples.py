@@ -63,14 +63,14 @@ class Case:
 def phantom_case(seed: int, spacing_mm: float) -> tuple[Volume, LabelMap]:
     """The phantom of this seed; field of view, painting and cleanliness follow from the seed.
 
-    Half are whole spines, a third random fields of view; two thirds look like cone-beam CT, one
-    third has random contrast, so that the net learns shapes rather than one scanner's greys.
+    Half are whole spines, the others parts of one; four in five look like cone-beam CT, the others
+    have random contrast, so that the net learns shapes rather than one scanner's greys.
     """
     from spine_node.phantom.generate import generate
 
     rng = np.random.default_rng((seed, 77))
     field = rng.choice(["whole", "random", "thoracolumbar", "lumbopelvic"], p=[0.5, 0.3, 0.1, 0.1])
-    painting = rng.choice(["cbct", "random"], p=[0.65, 0.35])
+    painting = rng.choice(["cbct", "random"], p=[0.82, 0.18])
     phantom = generate(
         seed,
         spacing_mm=spacing_mm,

@@ -57,6 +57,8 @@ class Recipe:
         Number to wait for before the first step.
     real_share : float
         Fraction of patches from real scans, when there are any.
+    save_every_s : float
+        Longest time between two checkpoints.
     bfloat16 : bool or None
         Multiply in bfloat16; None: where the processor or GPU has hardware for it.
     """
@@ -72,7 +74,8 @@ class Recipe:
     clip: float = 1.0
     cases: int = 150
     cases_at_start: int = 8
-    real_share: float = 0.2
+    real_share: float = 0.12
+    save_every_s: float = 60.0
     bfloat16: bool | None = None
 
 
@@ -184,7 +187,7 @@ def _run(
             curve.write(json.dumps(record | parts | {"cases": len(store.cases)}) + "\n")
             note = f"step {state.step}  loss {loss:.3f}  phantoms {len(store.cases)}"
             bar.update(task, completed=state.seconds, note=note)
-            if now - saved > 60:
+            if now - saved > recipe.save_every_s:
                 _save(state, run_dir / CHECKPOINT, recipe)
                 draw_curve(run_dir / CURVE, run_dir / "curve.png")
                 saved = now

@@ -1,0 +1,119 @@
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from spine_node.errors import BundleRefused
+from spine_node.segmentation.bundle import INFERENCE, METADATA, WEIGHTS, load_bundle, sha256_of
+
+
+@pytest.fixture
+def bundle(tiny_bundle, tmp_path) -> Path:
+    return Path(shutil.copytree(tiny_bundle, tmp_path / "bundle"))
+
+
+def rewrite(path: Path, change) -> None:
+    content = json.loads(path.read_text())
+    change(content)
+    path.write_text(json.dumps(content))
+
+
+def test_a_bundle_that_is_whole_says_which_model_it_is(bundle):
+    loaded = load_bundle(bundle)
+    assert loaded.identity.sha256 == sha256_of(bundle / WEIGHTS)
+    assert loaded.identity.name == "spinenet"
+    assert not loaded.network().training
+
+
+def test_weights_that_lost_a_byte_are_refused(bundle):
+    raw = bytearray((bundle / WEIGHTS).read_bytes())
+    raw[-1] ^= 1
+    (bundle / WEIGHTS).write_bytes(raw)
+    with pytest.raises(BundleRefused, match=r"SHA-256 .* expected"):
+        load_bundle(bundle)
+
+
+def test_a_bundle_without_weights_is_refused(bundle):
+    (bundle / WEIGHTS).unlink()
+    with pytest.raises(BundleRefused, match="without weights cannot segment"):
+        load_bundle(bundle)
+
+
+def test_a_bundle_without_a_channel_map_is_refused(bundle):
+    rewrite(bundle / METADATA, lambda c: c["network_data_format"]["outputs"]["label_map"].pop("channel_def"))
+    with pytest.raises(BundleRefused, match="no channel map"):
+        load_bundle(bundle)
+
+
+def test_swapped_sides_in_the_channel_map_are_refused(bundle):
+    """The dangerous one: everything works, and left is right."""
+
+    def swap(content):
+        channels = content["network_data_format"]["outputs"]["label_map"]["channel_def"]
+        channels["29"], channels["30"] = channels["30"], channels["29"]
+
+    rewrite(bundle / METADATA, swap)
+    with pytest.raises(BundleRefused, match="value 29 is 'hip_right' there and 'hip_left'"):
+        load_bundle(bundle)
+
+
+@pytest.mark.parametrize("spacing", [0, -2, 0.01, 50])
+def test_a_spacing_that_no_net_works_at_is_refused(bundle, spacing):
+    rewrite(bundle / METADATA, lambda c: c.update(spacing_mm=spacing))
+    with pytest.raises(BundleRefused, match="says the net works at"):
+        load_bundle(bundle)
+
+
+@pytest.mark.parametrize("spacing", [None, "2", True])
+def test_a_spacing_that_is_no_number_is_refused(bundle, spacing):
+    rewrite(bundle / METADATA, lambda c: c.update(spacing_mm=spacing))
+    with pytest.raises(BundleRefused, match="'spacing_mm'"):
+        load_bundle(bundle)
+
+
+@pytest.mark.parametrize(
+    ("key", "value"), [("name", "UNet"), ("semantic", 9), ("levels", 3), ("axes", "x,y,z")]
+)
+def test_another_architecture_is_refused_by_its_name(bundle, key, value):
+    rewrite(bundle / METADATA, lambda c: c["network"].update({key: value}))
+    with pytest.raises(BundleRefused, match=str(value)):
+        load_bundle(bundle)
+
+
+def test_weights_of_another_width_are_refused_when_the_net_is_built(bundle):
+    rewrite(bundle / METADATA, lambda c: c["network"].update(widths=[8, 16]))
+    with pytest.raises(BundleRefused, match="do not fit the architecture"):
+        load_bundle(bundle).network()
+
+
+def test_a_window_that_the_net_cannot_halve_is_refused(bundle):
+    rewrite(bundle / INFERENCE, lambda c: c.update(patch=[30, 32, 32]))
+    with pytest.raises(BundleRefused, match="multiples of 4"):
+        load_bundle(bundle)
+
+
+def test_text_of_a_configuration_is_never_run(bundle, tmp_path):
+    """A MONAI bundle may hold expressions that run when it is parsed; here they are only text."""
+    proof = tmp_path / "ran"
+    rewrite(
+        bundle / INFERENCE, lambda c: c.update(patch=f"$__import__('pathlib').Path({str(proof)!r}).touch()")
+    )
+    with pytest.raises(BundleRefused):
+        load_bundle(bundle)
+    assert not proof.exists()
+
+
+def test_a_folder_that_is_no_bundle_is_refused(tmp_path):
+    with pytest.raises(BundleRefused, match="not a model bundle"):
+        load_bundle(tmp_path)
+
+
+def test_the_contract_of_segmenters_imports_no_torch():
+    code = (
+        "import sys, spine_node.segmentation.segmenter, spine_node.segmentation.bundle;"
+        "sys.exit('torch' in sys.modules or 'monai' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,84 @@
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from spine_node.anatomy import levels
+from spine_node.segmentation.classes import BODY, HEAD, HIP, POSTERIOR, SACRUM, TISSUE_OF_VALUE
+from spine_node.segmentation.instances import find_vertebrae, pelvic_midline, without_islands
+from tests.segmentation.perfect_net import perfect_heads
+from tests.segmentation.toy_spine import SPACING_MM, toy_case
+
+
+@pytest.fixture(scope="module")
+def spine():
+    _, truth = toy_case(3)
+    return truth, TISSUE_OF_VALUE[truth.labels], perfect_heads(truth, SPACING_MM).offset.numpy()
+
+
+def test_every_vertebra_is_found_once_from_the_head_down(spine):
+    truth, tissue, offset = spine
+    found = find_vertebrae(tissue, offset, SPACING_MM)
+    values = [v for v in np.unique(truth.labels) if TISSUE_OF_VALUE[v] == BODY]
+    assert len(found.centres) == len(values)
+    expected = np.array([np.argwhere(truth.labels == v).mean(axis=0) for v in values])
+    assert np.abs(found.centres - expected).max() < 0.5
+
+
+def test_bodies_that_touch_are_told_apart_by_their_votes(spine):
+    """Without a gap between them, connectedness alone would make one body of all."""
+    _, tissue, offset = spine
+    touching = ndimage.binary_closing(tissue == BODY, iterations=2)
+    merged = np.where(touching, BODY, tissue).astype(np.uint8)
+    count = len(find_vertebrae(tissue, offset, SPACING_MM).centres)
+    assert ndimage.label(merged == BODY)[1] < count
+    assert len(find_vertebrae(merged, offset, SPACING_MM).centres) == count
+
+
+def test_posterior_elements_go_with_their_own_body(spine):
+    truth, tissue, offset = spine
+    found = find_vertebrae(tissue, offset, SPACING_MM)
+    for index in range(1, len(found.centres) + 1):
+        body = np.unique(truth.labels[(found.parts == index) & (tissue == BODY)])
+        behind = truth.labels[(found.parts == index) & (tissue == POSTERIOR)]
+        # Where two arches meet, the votes' own spacing decides: a voxel here or there.
+        assert np.mean(behind == body[0] + levels.POSTERIOR_OFFSET) > 0.9
+
+
+def test_a_speck_is_no_vertebra(spine):
+    _, tissue, offset = spine
+    speck = np.zeros_like(tissue)
+    speck[10:12, 10:12, 10:12] = BODY
+    assert len(find_vertebrae(speck, offset, SPACING_MM).centres) == 0
+
+
+def test_islands_of_bone_are_dropped_and_the_bones_stay(spine):
+    _, tissue, _ = spine
+    dirty = tissue.copy()
+    dirty[2:4, 2:4, 2:4] = HEAD
+    dirty[90:92, 2:4, 2:4] = SACRUM
+    assert np.array_equal(without_islands(dirty, SPACING_MM), tissue)
+
+
+def side_counts(tissue, midline, kind):
+    where = np.argwhere(tissue == kind)
+    left = midline.left_of(where) > 0
+    return where[left][:, 2].mean(), where[~left][:, 2].mean(), left.mean()
+
+
+@pytest.mark.parametrize("hidden", [(), (HEAD,), (HEAD, SACRUM)])
+def test_left_is_left_whatever_tells_it(spine, hidden):
+    """+x is the patient's left; heads, else the sacrum, else the lowest vertebra show the middle."""
+    _, tissue, offset = spine
+    seen = np.where(np.isin(tissue, hidden), 0, tissue).astype(np.uint8)
+    midline = pelvic_midline(seen, find_vertebrae(tissue, offset, SPACING_MM).centres[-1], SPACING_MM)
+    left, right, share = side_counts(seen, midline, HIP)
+    assert left > tissue.shape[2] / 2 > right
+    assert share == pytest.approx(0.5, abs=0.01)
+
+
+def test_one_femoral_head_is_named_by_the_sacrum(spine):
+    _, tissue, offset = spine
+    one = tissue.copy()
+    one[..., tissue.shape[2] // 2 :][one[..., tissue.shape[2] // 2 :] == HEAD] = 0
+    midline = pelvic_midline(one, find_vertebrae(tissue, offset, SPACING_MM).centres[-1], SPACING_MM)
+    assert (midline.left_of(np.argwhere(one == HEAD)) < 0).all()
