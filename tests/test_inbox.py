@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import signal
 import subprocess
@@ -303,6 +304,32 @@ def test_many_threads_lose_nothing(inbox: Inbox) -> None:
     assert found == {f"1.9.{s}.{n}": f"{s} {n}".encode() for s in range(7) for n in range(40)}
     assert not list((inbox.root / "superseded").iterdir())
     assert not list((inbox.root / "incoming").rglob("*.part"))
+
+
+def test_instances_and_changes_of_state_wait_for_each_other_but_never_for_bytes(inbox: Inbox) -> None:
+    """Also over processes: the file lock is held here as another process would hold it."""
+    with (inbox.root / "lock").open("w") as lock:
+
+        def slowly() -> Iterator[bytes]:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)  # raises if writing held it
+            yield b"a"
+
+        store = threading.Thread(target=inbox.store, args=[SERIES, "1.2.3.1", "CT1", slowly()])
+        store.start()
+        store.join(timeout=0.3)
+        assert store.is_alive()
+        assert inbox.open_series() == []
+        fcntl.flock(lock, fcntl.LOCK_UN)
+        store.join()
+        assert len(inbox.open_series()) == 1
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        claim = threading.Thread(target=inbox.claim, args=[SERIES])
+        claim.start()
+        claim.join(timeout=0.3)
+        assert inbox.claimed() == []
+        fcntl.flock(lock, fcntl.LOCK_UN)
+        claim.join()
+        assert inbox.claimed() == [SERIES]
 
 
 def test_temporary_files_of_a_killed_process_are_cleared_and_those_of_a_living_one_are_not(
