@@ -15,6 +15,9 @@ from spine_node.phantom.dimensions import LevelSize
 
 Profile = NDArray[np.float64]
 
+MOST_TILT_DEG = 85.0
+"""Largest coronal angle between any two endplates of a spine."""
+
 
 @dataclass(frozen=True, slots=True)
 class Curve:
@@ -149,18 +152,22 @@ def tilts(
         highest = max(curves, key=lambda c: c.apex)
         caudal = profile(max(lowest.apex - lowest.half_length, 0.2), max(2.2, lowest.half_length * 0.8))
         cranial = profile(highest.apex + highest.half_length, max(2.5, highest.half_length * 0.8))
-        small = 0.01
-        for _ in range(4):
+        # unknowns are the two fractional curves; a body prefers to lean a little over a violent counter-curve
+        wish = np.array([2.0, 8.0, *[0.5 * max(abs(c.angle_deg) for c in curves)] * 2])
+        small, amount = 0.01, np.zeros(2)
+        start = tilt
+        for _ in range(5):
             now = np.array([tilt[top, 1], offset(tilt)])
-            jacobian = np.array(
-                [
-                    [(tilt + small * p)[top, 1] - now[0], offset(tilt + small * p) - now[1]]
-                    for p in (caudal, cranial)
-                ]
-            ).T
-            amount = np.linalg.solve(jacobian, np.array([0.0, balance_mm]) - now) * small
-            tilt = tilt + amount[0] * caudal + amount[1] * cranial
-    return tilt
+            columns = [
+                ((tilt + small * p)[top, 1] - now[0], offset(tilt + small * p) - now[1])
+                for p in (caudal, cranial)
+            ]
+            system = np.vstack([np.array(columns).T / small, np.eye(2)]) / wish[:, None]
+            aim = np.array([0.0 - now[0], balance_mm - now[1], *(-amount)]) / wish
+            amount = np.clip(amount + np.linalg.lstsq(system, aim, rcond=None)[0], -2 * wish[2], 2 * wish[2])
+            tilt = start + amount[0] * caudal + amount[1] * cranial
+    swing = float(np.ptp(tilt))
+    return np.asarray(s1_tilt + (tilt - s1_tilt) * min(1.0, MOST_TILT_DEG / max(swing, 1e-9)))
 
 
 def rotations(n: int, curves: Sequence[Curve], variation: float, rng: np.random.Generator) -> Profile:
