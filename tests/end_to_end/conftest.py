@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -21,15 +20,10 @@ from spine_node.network.peer import Peer
 from spine_node.network.scu import Outcome, echo, send
 from spine_node.phantom.generate import Phantom, generate
 from spine_node.phantom.series import write_phantom
+from tests.conftest import free_port
 
 PATIENCE_S = 420
 """For a whole analysis on two busy cores."""
-
-
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 @dataclass

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pydicom
@@ -19,6 +17,7 @@ from spine_node.network.peer import Peer
 from spine_node.network.scu import send
 from spine_node.nifti import read_label_map
 from spine_node.parameters.model import Measurements
+from tests.conftest import Orthanc
 from tests.end_to_end.conftest import RunningNode, Study, make_study
 
 pytestmark = pytest.mark.orthanc
@@ -26,22 +25,14 @@ pytestmark = pytest.mark.orthanc
 ANGLE_TOLERANCE_DEG, DISTANCE_TOLERANCE_MM = 5.0, 5.0
 
 
-def rest(url: str, body: object | None = None, method: str | None = None) -> Any:
-    data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, data=data, method=method)
-    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(request, timeout=120) as answer:
-        raw = answer.read()
-    return json.loads(raw) if raw[:1] in (b"{", b"[") else raw
-
-
-def results_in(orthanc: Any, study_uid: str) -> dict[str, list[pydicom.Dataset]]:
+def results_in(orthanc: Orthanc, study_uid: str) -> dict[str, list[pydicom.Dataset]]:
     """Everything but the source images that the PACS holds of a study, by modality."""
     found: dict[str, list[pydicom.Dataset]] = {}
     query = {"Level": "Instance", "Query": {"StudyInstanceUID": study_uid}}
-    for instance in rest(f"{orthanc.url}/tools/find", query):
-        tags = rest(f"{orthanc.url}/instances/{instance}/simplified-tags")
+    for instance in orthanc.rest("/tools/find", query):
+        tags = orthanc.rest(f"/instances/{instance}/simplified-tags")
         if tags["Modality"] in ("SEG", "SR"):
-            raw = rest(f"{orthanc.url}/instances/{instance}/file")
+            raw = orthanc.rest(f"/instances/{instance}/file")
             found.setdefault(tags["Modality"], []).append(pydicom.dcmread(io.BytesIO(raw)))
     return found
 
@@ -52,18 +43,17 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
 
 
 def test_a_study_routed_by_the_pacs_comes_back_as_seg_and_sr_in_that_study(
-    orthanc: Any, node_in: Callable[..., RunningNode], study: Study
+    orthanc: Orthanc, node_in: Callable[..., RunningNode], study: Study
 ) -> None:
     pacs = Peer(name="pacs", ae_title=orthanc.ae_title, host="127.0.0.1", port=orthanc.port)
     node = node_in(pacs)
     modality = {"AET": node.peer.ae_title, "Host": "127.0.0.1", "Port": node.peer.port}
-    rest(f"{orthanc.url}/modalities/node", modality, "PUT")
+    orthanc.rest("/modalities/node", modality, "PUT")
 
     assert all(outcome.stored for outcome in send(pacs, sorted(study.series.glob("*.dcm")), "SCANNER"))
-    orthanc_study = rest(
-        f"{orthanc.url}/tools/find", {"Level": "Study", "Query": {"StudyInstanceUID": study.study_uid}}
-    )
-    rest(f"{orthanc.url}/modalities/node/store", orthanc_study)
+    query = {"Level": "Study", "Query": {"StudyInstanceUID": study.study_uid}}
+    orthanc_study = orthanc.rest("/tools/find", query)
+    orthanc.rest("/modalities/node/store", orthanc_study)
     job = node.wait_for_job(study.study_uid, "delivered")
 
     results = results_in(orthanc, study.study_uid)
@@ -89,7 +79,7 @@ def test_a_study_routed_by_the_pacs_comes_back_as_seg_and_sr_in_that_study(
 
 
 def test_a_worker_killed_in_the_middle_of_an_analysis_leaves_exactly_one_result(
-    orthanc: Any, node_in: Callable[..., RunningNode], tmp_path: Path
+    orthanc: Orthanc, node_in: Callable[..., RunningNode], tmp_path: Path
 ) -> None:
     study = make_study(8, tmp_path / "study", spacing_mm=2.5)
     node = node_in(Peer(name="pacs", ae_title=orthanc.ae_title, host="127.0.0.1", port=orthanc.port))
@@ -104,7 +94,7 @@ def test_a_worker_killed_in_the_middle_of_an_analysis_leaves_exactly_one_result(
 
 
 def test_a_node_stopped_in_the_middle_goes_on_where_it_was(
-    orthanc: Any, node_in: Callable[..., RunningNode], tmp_path: Path
+    orthanc: Orthanc, node_in: Callable[..., RunningNode], tmp_path: Path
 ) -> None:
     """SIGTERM during an analysis: nothing is lost, nothing is done twice, no process stays behind."""
     study = make_study(9, tmp_path / "study", spacing_mm=2.5)
