@@ -12,13 +12,19 @@ import itertools
 import numpy as np
 from numpy.typing import NDArray
 
-from spine_node.anatomy.landmarks import Endplate, Spine
+from spine_node.anatomy.landmarks import Endplate, Spine, Vertebra
 from spine_node.parameters.model import Measurements, NotMeasured, Parameter
 
 Vector = NDArray[np.float64]
 
 CURVE_DEG = 10.0
 """Smallest coronal curve that is called one."""
+
+FEWEST = 3
+"""Vertebrae over which a curve reaches `CURVE_DEG`: with two alone it is a tilted disc."""
+
+PLATEAU_DEG = 0.5
+"""End vertebrae that change the angle by less are equal: the shorter curve is taken."""
 
 
 def patient_frame(spine: Spine) -> NDArray[np.float64]:
@@ -51,21 +57,31 @@ def measure(complete: Spine, visible: Spine | None = None) -> Measurements:
             absent.append(NotMeasured(key, f"outside the image: {', '.join(missing)}"))
         else:
             value = float(getattr(ruler, formula)())
-            side = ("left" if value > 0 else "right") if key == "C7_CSVL" else None
+            side = ("left" if value > 0 else "right") if key in _SIDED else None
             values.append(Parameter(key, value, unit, method, side=side))
     values += ruler.curves()
     values += ruler.rotations()
     return Measurements("PATIENT", seen.vertical.provenance, tuple(values), tuple(absent))
 
 
+_SIDED = ("C7_CSVL", "PELVOBL", "FHHD")
+"""Offsets whose sign is a side: left is positive."""
+
 _SINGLE: tuple[tuple[str, tuple[str, ...], str, str, str], ...] = (
     ("PI", ("S1", "heads"), "deg", "in the plane across the hip axis", "incidence"),
     ("PT", ("S1", "heads"), "deg", "projected, patient frame", "pelvic_tilt"),
     ("SS", ("S1",), "deg", "projected, patient frame", "sacral_slope"),
     ("LL_L1S1", ("S1", "L1"), "deg", "L1 superior to S1, projected, patient frame", "lordosis"),
+    ("LL_L4S1", ("S1", "L4"), "deg", "L4 superior to S1, projected, patient frame", "low_lordosis"),
+    ("PI_LL", ("S1", "heads", "L1"), "deg", "PI minus LL_L1S1", "mismatch"),
     ("TK_T4T12", ("T4", "T12"), "deg", "T4 superior to T12 inferior, projected, patient frame", "kyphosis"),
+    ("T1S", ("T1",), "deg", "T1 superior, projected, patient frame", "t1_slope"),
     ("SVA", ("S1", "C7"), "mm", "C7 body centre to S1 posterior corner, patient frame", "sagittal_offset"),
     ("C7_CSVL", ("S1", "C7"), "mm", "C7 body centre to S1 centre, patient frame", "coronal_offset"),
+    ("T1SPI", ("heads", "T1"), "deg", "T1 body centre from the hip axis, patient frame", "t1_inclination"),
+    ("TPA", ("S1", "heads", "T1"), "deg", "T1 body centre, hip axis, S1 centre, patient frame", "t1_pelvic"),
+    ("PELVOBL", ("heads",), "deg", "line between the femoral heads, patient frame", "obliquity"),
+    ("FHHD", ("heads",), "mm", "left femoral head above the right, along the vertical", "head_height"),
 )
 
 
@@ -123,6 +139,35 @@ class _Ruler:
     def lordosis(self) -> float:
         return self._slope(self._s1) - self._slope(self._plate("L1", "superior"))
 
+    def low_lordosis(self) -> float:
+        return self._slope(self._s1) - self._slope(self._plate("L4", "superior"))
+
+    def mismatch(self) -> float:
+        return self.incidence() - self.lordosis()
+
+    def t1_slope(self) -> float:
+        return self._slope(self._plate("T1", "superior"))
+
+    def t1_inclination(self) -> float:
+        """Forward lean of the line from the hip axis to T1."""
+        t1 = self.spine.vertebra("T1")
+        assert t1 is not None
+        _, y, z = self.frame @ (t1.body_centre_mm - self._hips()[0])
+        return float(np.degrees(np.arctan2(-y, z)))
+
+    def t1_pelvic(self) -> float:
+        """Angle at the hip axis between S1 and T1, seen from the side."""
+        return self.pelvic_tilt() + self.t1_inclination()
+
+    def obliquity(self) -> float:
+        _, axis = self._hips()
+        x, _, z = self.frame @ axis
+        return float(np.degrees(np.arctan2(z, x)))
+
+    def head_height(self) -> float:
+        left, right = (self.spine.heads[side].centre_mm for side in ("left", "right"))
+        return float((self.frame @ (left - right))[2])
+
     def kyphosis(self) -> float:
         return self._slope(self._plate("T4", "superior")) - self._slope(self._plate("T12", "inferior"))
 
@@ -162,15 +207,22 @@ class _Ruler:
         for first, last in itertools.pairwise(turns):
             convex_right = tilts[first] > tilts[last]
             sign = 1 if convex_right else -1
-            upper = max(range(first // 2, last // 2), key=lambda k: sign * tilts[2 * k], default=first // 2)
-            lower = min(
-                range(upper + 1, last // 2 + 1), key=lambda k: sign * tilts[2 * k + 1], default=last // 2
-            )
-            value = sign * (tilts[2 * upper] - tilts[2 * lower + 1])
-            if value < CURVE_DEG:
+            pairs = [
+                (u, w, sign * (tilts[2 * u] - tilts[2 * w + 1]))
+                for u in range(first // 2, last // 2 + 1)
+                for w in range(u + 1, last // 2 + 1)
+            ]
+            if max((angle for u, w, angle in pairs if w - u >= FEWEST - 1), default=0.0) < CURVE_DEG:
                 continue
-            between = range(upper + 1, lower) if lower - upper > 1 else range(upper, lower + 1)
-            apex = min(between, key=lambda k: abs(tilts[2 * k] + tilts[2 * k + 1]))
+            steepest = max(p[2] for p in pairs)
+            even = [p for p in pairs if p[2] >= max(steepest - PLATEAU_DEG, CURVE_DEG)]
+            upper, lower, value = min(even, key=lambda p: (p[1] - p[0], -p[2]))
+            between = range(upper + 1, lower) if lower - upper > 1 else (upper, lower)
+            lean = [tilts[2 * k] + tilts[2 * k + 1] for k in range(len(chain))]
+            if min(lean[upper], lean[lower]) < 0 < max(lean[upper], lean[lower]):
+                apex = min(between, key=lambda k: abs(lean[k]))
+            else:  # no vertebra is horizontal: the one furthest from the line between the ends
+                apex = max(between, key=lambda k: self._bulge(chain, upper, lower, k))
             out.append(
                 Parameter(
                     "COBB",
@@ -184,6 +236,11 @@ class _Ruler:
                 )
             )
         return out
+
+    def _bulge(self, chain: list[Vertebra], upper: int, lower: int, k: int) -> float:
+        top, bottom, here = (self.frame @ chain[i].body_centre_mm for i in (upper, lower, k))
+        share = (here[2] - bottom[2]) / (top[2] - bottom[2])
+        return abs(float(here[0] - bottom[0] - share * (top[0] - bottom[0])))
 
 
 def turning_points(values: list[float], least: float) -> list[int]:
