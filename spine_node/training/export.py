@@ -61,6 +61,7 @@ def export(
         (bundle / name).parent.mkdir(parents=True, exist_ok=True)
     weights = {key: value.to(torch.float16).contiguous() for key, value in content["average"].items()}
     save_file(weights, bundle / WEIGHTS)
+    (bundle / WEIGHTS).chmod(0o644)
     digest = sha256_of(bundle / WEIGHTS)
     training = {
         "command": command,

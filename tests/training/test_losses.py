@@ -1,0 +1,76 @@
+import pytest
+import torch
+from torch.nn import functional
+
+from spine_node.segmentation.classes import BODY, IGNORED, LEVEL_CLASSES, TISSUES
+from spine_node.segmentation.networks import Heads
+from spine_node.training.losses import soft_dice_loss, spine_loss
+
+
+@pytest.fixture
+def truth():
+    tissue = torch.zeros(1, 8, 8, 8, dtype=torch.int64)
+    tissue[0, 2:6, 2:6, 2:6] = BODY
+    level = torch.full((1, 4, 4, 4), IGNORED)
+    level[0, 1:3, 1:3, 1:3] = 20
+    offset = torch.full((1, 3, 4, 4, 4), torch.nan)
+    offset[0, :, 1:3, 1:3, 1:3] = 0.4
+    return tissue, offset, level
+
+
+def heads_for(tissue, offset, level, sure=12.0):
+    semantic = torch.movedim(functional.one_hot(tissue.clamp(max=5), len(TISSUES)).float(), -1, 1) * sure
+    names = torch.movedim(functional.one_hot(level.clamp(max=26), len(LEVEL_CLASSES)).float(), -1, 1) * sure
+    return Heads(semantic, offset.nan_to_num(), names)
+
+
+def test_the_right_answer_costs_less_than_any_wrong_one(truth):
+    right, parts = spine_loss(heads_for(*truth), *truth)
+    assert parts["outline"] < 1e-3
+    assert parts["overlap"] < 0.01
+    assert parts["offset"] == 0
+    for wrong in (
+        Heads(-heads_for(*truth).semantic, heads_for(*truth).offset, heads_for(*truth).level),
+        Heads(heads_for(*truth).semantic, heads_for(*truth).offset + 1, heads_for(*truth).level),
+        Heads(heads_for(*truth).semantic, heads_for(*truth).offset, heads_for(*truth).level.roll(3, 1)),
+    ):
+        assert spine_loss(wrong, *truth)[0] > right + 0.1
+
+
+def test_one_level_off_costs_less_than_five(truth):
+    tissue, offset, level = truth
+    near, far = (
+        spine_loss(heads_for(tissue, offset, level.where(level == IGNORED, level + shift)), *truth)
+        for shift in (1, 5)
+    )
+    assert near[1]["level"] < far[1]["level"]
+
+
+def test_unknown_voxels_teach_nothing(truth):
+    tissue, offset, level = truth
+    tissue = tissue.clone()
+    tissue[..., 4:] = IGNORED
+    semantic = torch.randn(1, len(TISSUES), 8, 8, 8, requires_grad=True)
+    spine_loss(Heads(semantic, offset.nan_to_num(), torch.zeros(1, 27, 4, 4, 4)), tissue, offset, level)[
+        0
+    ].backward()
+    assert semantic.grad[..., 4:].abs().max() == 0
+    assert semantic.grad[..., :4].abs().max() > 0
+
+
+def test_a_patch_without_any_vertebra_has_a_finite_loss():
+    tissue = torch.zeros(1, 8, 8, 8, dtype=torch.int64)
+    empty = (tissue, torch.full((1, 3, 4, 4, 4), torch.nan), torch.full((1, 4, 4, 4), IGNORED))
+    total, parts = spine_loss(heads_for(*empty), *empty)
+    assert torch.isfinite(total)
+    assert parts["offset"] == parts["level"] == 0
+
+
+def test_dice_is_that_of_the_counts():
+    """Half of a body claimed, nothing else: 2 * 4 / (4 + 8)."""
+    tissue = torch.zeros(1, 2, 2, 4, dtype=torch.int64)
+    tissue[..., :2] = BODY
+    chance = torch.zeros(1, len(TISSUES), 2, 2, 4)
+    chance[:, BODY, :, :, :1] = 1
+    chance[:, 0, :, :, 1:] = 1
+    assert 1 - float(soft_dice_loss(chance, tissue)) == pytest.approx((2 * 4 + 1) / (4 + 8 + 1))
