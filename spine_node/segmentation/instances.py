@@ -166,6 +166,9 @@ def without_islands(tissue: NDArray[np.uint8], spacing_mm: float) -> NDArray[np.
             keep &= np.arange(count + 1) == int(sizes.argmax())
         if kind == HEAD:
             keep &= sizes >= np.sort(sizes)[-2:].min()
+        if kind == HIP:
+            # A thin wing may fall in two; a rib taken for one is a much smaller piece.
+            keep &= sizes >= 0.15 * sizes.max()
         result[(pieces > 0) & ~keep[pieces]] = 0
     return result
 

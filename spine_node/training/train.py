@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import json
 import math
+import os
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -127,6 +128,9 @@ def train(
     place = torch.device(device if device != "auto" else ("cuda:0" if torch.cuda.is_available() else "cpu"))
     if place.type == "cpu":
         _keep_freed_memory()
+        if workers:
+            # Threads of one step wait for each other: one that shares its core with a worker holds up all.
+            torch.set_num_threads(max(1, (os.cpu_count() or 1) - workers))
     torch.manual_seed(seed)
     state = _fresh(recipe, place)
     checkpoint = run_dir / CHECKPOINT
