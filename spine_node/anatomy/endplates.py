@@ -11,6 +11,7 @@ import numpy as np
 
 from spine_node.anatomy.landmarks import Endplate
 from spine_node.anatomy.rims import along_mm, probe_depth_mm, rim_mm
+from spine_node.anatomy.stairs import STAIR, plane_without_stairs
 from spine_node.geometry.directions import DegenerateGeometry, axes_from, unit
 from spine_node.geometry.fitting import HeightPlane, robust_height_plane
 from spine_node.imaging.components import Blob
@@ -25,9 +26,10 @@ UNCUS = 0.8
 
 UNCINATE_LEVELS = ("C3", "C4", "C5", "C6", "C7")
 
-STAIR = 0.35
-"""Least scatter, in voxels: a plate nearly along the slices is mostly one flat stair, and the others
-must not be taken for outliers."""
+LEAST_RIM = 0.5
+
+EDGE_VOXELS = 1.0
+"""Nearer to the rim than this the smoothing rounds it, on small bodies in coarse label maps."""
 
 CUT_FRACTION = 0.02
 """A plate with more of its columns ending on the volume's border is cut by it."""
@@ -95,15 +97,22 @@ def find_plates(level: str, body: Blob, field: Field, centre_mm: FloatArray, axe
         if turn < _SETTLED_DEG:
             break
         cast = _cast(body, field, centre_mm, axes_from(cranial, cast.axes[:, 1]))
+    planes, reasons = _fit(level, body, cast, finely=True)
     plates = {which: _plate(which, body, field, cast, plane) for which, plane in planes.items()}
-    return Plates(plates.get("superior"), plates.get("inferior"), cranial, reasons)
+    normals = [plate.normal for plate in plates.values()]
+    return Plates(
+        plates.get("superior"),
+        plates.get("inferior"),
+        unit(np.sum(normals, axis=0)) if normals else None,
+        reasons,
+    )
 
 
 def with_edges(plate: Endplate, which: str, body: Blob, field: Field, posterior: FloatArray) -> Endplate:
     """The same plate with its edges on the chords along and across this posterior direction."""
     axes = axes_from(plate.normal, posterior)
     inward = -plate.normal if which == "superior" else plate.normal
-    depth = probe_depth_mm(body, plate.normal)
+    depth = probe_depth_mm(body.grid, plate.normal)
     anterior, back, left, right = (
         plate.centre_mm + rim_mm(field, plate.centre_mm, inward, direction, depth, "last") * direction
         for direction in (-axes[:, 1], axes[:, 1], axes[:, 0], -axes[:, 0])
@@ -126,7 +135,10 @@ def _cast(body: Blob, field: Field, centre_mm: FloatArray, axes: FloatArray) -> 
     return _Cast(centre_mm, axes, base, {"superior": highest, "inferior": lowest}, tall)
 
 
-def _fit(level: str, body: Blob, cast: _Cast) -> tuple[dict[str, HeightPlane], dict[str, str]]:
+def _fit(
+    level: str, body: Blob, cast: _Cast, *, finely: bool = False
+) -> tuple[dict[str, HeightPlane], dict[str, str]]:
+    """Plane of each plate over its columns, and reasons for those without."""
     planes: dict[str, HeightPlane] = {}
     reasons: dict[str, str] = {}
     if cast.footprint.sum() < 12:
@@ -136,9 +148,11 @@ def _fit(level: str, body: Blob, cast: _Cast) -> tuple[dict[str, HeightPlane], d
     away = cast.base - middle
     # A uniform ellipse has a quarter of its squared half axes as covariance.
     radius = np.sqrt(np.einsum("ni,ij,nj->n", away, np.linalg.inv(spread), away)) / 2
-    step = STAIR * along_mm(body, cast.axes[:, 2])
+    shorter = 2 * float(np.sqrt(np.linalg.eigvalsh(spread)[0]))
+    rim = float(np.clip(1 - EDGE_VOXELS * body.grid.spacing_mm.max() / shorter, LEAST_RIM, RIM))
+    step = STAIR * along_mm(body.grid, cast.axes[:, 2])
     for which, ends in cast.ends.items():
-        used = cast.footprint & (radius < RIM)
+        used = cast.footprint & (radius < rim)
         if which == "superior" and level in UNCINATE_LEVELS:
             used &= np.abs(away[:, 0]) < UNCUS * 2 * np.sqrt(spread[0, 0])
         cut = body.at_edge(body.grid.to_index(cast.points_mm(which)[used])).mean()
@@ -146,7 +160,18 @@ def _fit(level: str, body: Blob, cast: _Cast) -> tuple[dict[str, HeightPlane], d
             reasons[which] = f"{level} {which} endplate is cut by the field's edge"
             continue
         try:
-            planes[which] = robust_height_plane(cast.base[used], ends[used], scale_floor_mm=step)
+            planes[which] = (
+                plane_without_stairs(
+                    body.grid,
+                    cast.centre_mm,
+                    cast.axes,
+                    cast.base[used],
+                    ends[used],
+                    bone_below=which == "superior",
+                )
+                if finely
+                else robust_height_plane(cast.base[used], ends[used], scale_floor_mm=step)
+            )
         except DegenerateGeometry as error:
             reasons[which] = f"{level} {which} endplate: {error}"
     return planes, reasons

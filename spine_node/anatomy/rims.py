@@ -7,8 +7,8 @@ from typing import Literal
 import numpy as np
 
 from spine_node.geometry.directions import FloatArray
-from spine_node.imaging.components import Blob
 from spine_node.imaging.surface import SMOOTHING_VOXELS, Field
+from spine_node.imaging.volume import Grid
 
 REACH_MM = 48.0
 """Further from the middle no endplate reaches."""
@@ -19,14 +19,14 @@ STEEPEST_WALL_MM = 1.5
 _STEP_MM = 0.25
 
 
-def along_mm(blob: Blob, direction: FloatArray) -> float:
-    """How far the voxels of a cut-out reach along a direction, mm."""
-    return float(np.linalg.norm(blob.grid.affine[:3, :3].T @ direction))
+def along_mm(grid: Grid, direction: FloatArray) -> float:
+    """How far voxels reach along a direction, mm."""
+    return float(np.linalg.norm(grid.affine[:3, :3].T @ direction))
 
 
-def probe_depth_mm(blob: Blob, normal: FloatArray) -> float:
+def probe_depth_mm(grid: Grid, normal: FloatArray) -> float:
     """How far under a plate the smoothing no longer rounds its edge."""
-    return 2 * SMOOTHING_VOXELS * along_mm(blob, normal) + 0.5
+    return 2 * SMOOTHING_VOXELS * along_mm(grid, normal) + 0.5
 
 
 def rim_mm(

@@ -14,6 +14,7 @@ from scipy import ndimage
 from spine_node.anatomy.endplates import CUT_FRACTION, column_step_mm
 from spine_node.anatomy.landmarks import Endplate
 from spine_node.anatomy.rims import probe_depth_mm, rim_mm
+from spine_node.anatomy.stairs import plane_without_stairs
 from spine_node.geometry.angles import angle_between_deg
 from spine_node.geometry.directions import DegenerateGeometry, axes_from, unit
 from spine_node.geometry.fitting import HeightPlane, robust_height_plane
@@ -85,17 +86,25 @@ def find_s1(blob: Blob, field: Field, seed: Seed) -> tuple[Endplate | None, str]
         From the vertebra above, or from `seed_of_shape`.
     """
     point, normal, axes = seed.point_mm, seed.normal, axes_from(seed.normal, seed.posterior)
-    start: FloatArray | None = None
     for _ in range(_PASSES):
         surface = _upper_surface(blob, field, point, axes)
         try:
-            plane, region = _grow(surface, start)
+            plane, region, inner = _grow(surface)
         except DegenerateGeometry as error:
             return None, f"S1 endplate: {error}"
         base = surface.base[region].mean(axis=0)
         point = surface.centre_mm + surface.axes @ np.array([*base, float(plane.at(base))])
         normal = unit(surface.axes @ np.array([-plane.slope[0], -plane.slope[1], 1.0]))
-        axes, start = axes_from(normal, seed.posterior), normal
+        axes = axes_from(normal, seed.posterior)
+    plane = plane_without_stairs(
+        blob.grid,
+        surface.centre_mm,
+        surface.axes,
+        surface.base[inner],
+        surface.heights[inner],
+        bone_below=True,
+    )
+    normal = unit(surface.axes @ np.array([-plane.slope[0], -plane.slope[1], 1.0]))
     region = _to_the_rim(surface, plane, region)
     points = surface.centre_mm + np.column_stack([surface.base, surface.heights]) @ surface.axes.T
     if blob.at_edge(blob.grid.to_index(points[region])).mean() > CUT_FRACTION:
@@ -148,8 +157,8 @@ def _upper_surface(
     return _Surface(centre_mm, axes, (len(u), len(v)), base, highest, step)
 
 
-def _grow(surface: _Surface, normal: FloatArray | None) -> tuple[HeightPlane, np.ndarray]:
-    """The plate's plane and its columns, grown from the middle of the surface."""
+def _grow(surface: _Surface) -> tuple[HeightPlane, np.ndarray, np.ndarray]:
+    """The plate's plane, its columns and those away from its rim, grown from the middle."""
     distance = np.linalg.norm(surface.base, axis=1)
     seen = np.isfinite(surface.heights)
     seeds = seen & (distance < SEED_MM)
@@ -159,7 +168,7 @@ def _grow(surface: _Surface, normal: FloatArray | None) -> tuple[HeightPlane, np
     heights = surface.heights.reshape(surface.shape)
     smooth = ndimage.gaussian_filter(np.nan_to_num(heights, nan=-60.0), 1.0)
     du, dv = np.gradient(smooth, surface.step_mm)
-    region = seeds
+    region = inner = seeds
     for _ in range(4):
         lean = np.degrees(np.arctan(np.hypot(du - plane.slope[0], dv - plane.slope[1]))).ravel()
         near = np.abs(surface.heights - plane.at(surface.base)) < BAND_MM
@@ -176,7 +185,7 @@ def _grow(surface: _Surface, normal: FloatArray | None) -> tuple[HeightPlane, np
         radius = np.sqrt(np.einsum("ni,ij,nj->n", away, np.linalg.inv(np.cov(base.T)), away)) / 2
         inner = region & (radius < RIM)
         plane = robust_height_plane(surface.base[inner], surface.heights[inner])
-    return plane, region
+    return plane, region, inner
 
 
 def _to_the_rim(surface: _Surface, plane: HeightPlane, region: np.ndarray) -> np.ndarray:
@@ -211,7 +220,7 @@ def _with_edges(
     centre = surface.centre_mm + surface.axes @ np.array([*middle, float(plane.at(middle))])
     flat = surface.centre_mm + np.column_stack([base, plane.at(base)]) @ surface.axes.T
     half = surface.step_mm / 2
-    depth = probe_depth_mm(blob, normal)
+    depth = probe_depth_mm(blob.grid, normal)
 
     def chord_end(direction: FloatArray) -> float:
         """Where the flat surface ends on a chord of 4 mm width."""

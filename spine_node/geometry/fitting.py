@@ -72,27 +72,49 @@ def robust_height_plane(
     DegenerateGeometry
         If there are fewer than three points, or they lie on a line.
     """
-    if len(uv) < 3:
-        raise DegenerateGeometry(f"a plane needs three points, got {len(uv)}")
     design = np.column_stack([np.ones(len(uv)), uv])
-    weights: FloatArray = np.ones(len(uv))
-    solution: FloatArray = np.zeros(3)
-    updated = solution
+    solution, residuals, weights = _biweight(design, heights, scale_floor_mm)
+    rms = float(np.sqrt(np.mean(residuals[weights > 0.05] ** 2)))
+    return HeightPlane(float(solution[0]), np.asarray(solution[1:]), rms, weights)
+
+
+def robust_height_bowl(uv: FloatArray, heights: FloatArray, *, scale_floor_mm: float = 0.1) -> FloatArray:
+    """The second-order surface most points agree on: coefficients of 1, u, v, u2, uv, v2, shape (6,).
+
+    Raises
+    ------
+    DegenerateGeometry
+        If the points do not determine it.
+    """
+    return _biweight(bowl_terms(uv), heights, scale_floor_mm)[0]
+
+
+def bowl_terms(uv: FloatArray) -> FloatArray:
+    """What the coefficients of a bowl multiply, shape (n, 2) to (n, 6)."""
+    u, v = uv[..., 0], uv[..., 1]
+    return np.stack([np.ones_like(u), u, v, u * u, u * v, v * v], axis=-1)
+
+
+def _biweight(
+    design: FloatArray, heights: FloatArray, floor_mm: float
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Solution, residuals and weights of a linear fit by Tukey's biweight."""
+    if len(design) < design.shape[1]:
+        raise DegenerateGeometry(f"a surface needs {design.shape[1]} points, got {len(design)}")
+    weights: FloatArray = np.ones(len(design))
+    solution: FloatArray = np.zeros(design.shape[1])
     for _ in range(30):
         gram = design.T @ (weights[:, None] * design)
         if np.linalg.cond(gram) > 1e12:
-            raise DegenerateGeometry("the points lie on a line and determine no plane")
-        updated = np.asarray(np.linalg.solve(gram, design.T @ (weights * heights)))
-        residuals = heights - design @ updated
-        scale = max(_MAD_TO_SIGMA * float(np.median(np.abs(residuals))), scale_floor_mm)
+            raise DegenerateGeometry("the points lie on a line and determine no surface")
+        before, solution = solution, np.asarray(np.linalg.solve(gram, design.T @ (weights * heights)))
+        residuals = heights - design @ solution
+        scale = max(_MAD_TO_SIGMA * float(np.median(np.abs(residuals))), floor_mm)
         bent = residuals / (_TUKEY * scale)
         weights = np.asarray(np.where(np.abs(bent) < 1, (1 - bent**2) ** 2, 0.0))
-        if np.abs(updated - solution).max() < 1e-9:
+        if np.abs(solution - before).max() < 1e-9:
             break
-        solution = updated
-    counted = weights > 0.05
-    rms = float(np.sqrt(np.mean(residuals[counted] ** 2)))
-    return HeightPlane(float(updated[0]), np.asarray(updated[1:]), rms, np.asarray(weights))
+    return solution, residuals, weights
 
 
 def sphere_through(points_mm: FloatArray) -> tuple[FloatArray, float]:

@@ -1,0 +1,95 @@
+"""What a voxel mask does to a smooth surface, so that it can be taken away again.
+
+A plate that lies nearly along the slices becomes a few flat stairs, and a plane through stairs is off by
+one to three degrees on a small vertebra: where the plate ends within a stair is chance. The stairs of a
+known surface on a known grid are not chance, though: they can be made again and subtracted.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from scipy import ndimage
+
+from spine_node.anatomy.rims import along_mm
+from spine_node.geometry.fitting import HeightPlane, bowl_terms, robust_height_bowl, robust_height_plane
+from spine_node.imaging.surface import SMOOTHING_VOXELS, Field, column_crossings
+from spine_node.imaging.volume import FloatArray, Grid
+
+STAIR = 0.35
+"""Least scatter, in voxels: a plate nearly along the slices is mostly one flat stair, and the others
+must not be taken for outliers."""
+
+PASSES = 3
+
+_REACH_VOXELS = 4
+"""Beyond it a step no longer touches the smoothed crossing."""
+
+
+def plane_without_stairs(
+    grid: Grid,
+    centre_mm: FloatArray,
+    axes: FloatArray,
+    base: FloatArray,
+    heights: FloatArray,
+    *,
+    bone_below: bool,
+) -> HeightPlane:
+    """The plane through the ends of columns over a voxel mask, freed from the mask's stairs.
+
+    A second-order surface is fitted, voxelised on the same grid and met by the same columns; what that
+    adds to it is subtracted from the measured heights, a few times over.
+
+    Parameters
+    ----------
+    grid : Grid
+        Of the mask.
+    centre_mm : ndarray, shape (3,)
+        Where the columns' plane has its origin, LPS.
+    axes : ndarray, shape (3, 3)
+        Columns: the two directions of that plane and the direction of height, LPS.
+    base : ndarray, shape (n, 2)
+        Columns, mm in their plane.
+    heights : ndarray, shape (n,)
+        Where they meet the mask's surface, mm.
+    bone_below : bool
+        Whether the bone lies below the surface or above it.
+
+    Raises
+    ------
+    DegenerateGeometry
+        If the columns do not determine a surface.
+    """
+    voxel = along_mm(grid, axes[:, 2])
+    floor = STAIR * voxel
+    freed = heights
+    for _ in range(PASSES):
+        bowl = robust_height_bowl(base, freed, scale_floor_mm=floor)
+        freed = heights - _stairs_mm(grid, centre_mm, axes, base, bowl, voxel, bone_below=bone_below)
+    return robust_height_plane(base, freed, scale_floor_mm=floor)
+
+
+def _stairs_mm(
+    grid: Grid,
+    centre_mm: FloatArray,
+    axes: FloatArray,
+    base: FloatArray,
+    bowl: FloatArray,
+    voxel_mm: float,
+    *,
+    bone_below: bool,
+) -> FloatArray:
+    """How far above a smooth surface its voxel mask is met by columns, shape (n,), mm."""
+    points = centre_mm + np.column_stack([base, bowl_terms(base) @ bowl]) @ axes.T
+    index = grid.to_index(points)
+    low = np.floor(index.min(axis=0)).astype(int) - _REACH_VOXELS
+    shape = np.ceil(index.max(axis=0)).astype(int) + _REACH_VOXELS + 1 - low
+    affine = np.array(grid.affine)
+    affine[:3, 3] = grid.to_mm(low)
+    part = Grid((int(shape[0]), int(shape[1]), int(shape[2])), affine)
+    local = (part.to_mm(np.moveaxis(np.indices(part.shape), 0, -1)) - centre_mm) @ axes
+    above = local[..., 2] - bowl_terms(local[..., :2]) @ bowl
+    mask = (above < 0) if bone_below else (above > 0)
+    field = Field(part, ndimage.gaussian_filter(mask.astype(np.float32), SMOOTHING_VOXELS, truncate=3.0))
+    steps = np.linspace(-2.0 * voxel_mm, 2.0 * voxel_mm, 33)
+    lowest, highest = column_crossings(field, points, axes[:, 2], steps)
+    return np.nan_to_num(highest if bone_below else lowest)
