@@ -85,26 +85,25 @@ def find_s1(blob: Blob, field: Field, seed: Seed) -> tuple[Endplate | None, str]
     seed : Seed
         From the vertebra above, or from `seed_of_shape`.
     """
-    point, normal, axes = seed.point_mm, seed.normal, axes_from(seed.normal, seed.posterior)
-    for _ in range(_PASSES):
-        surface = _upper_surface(blob, field, point, axes)
-        try:
+    point, axes = seed.point_mm, axes_from(seed.normal, seed.posterior)
+    try:
+        for _ in range(_PASSES):
+            surface = _upper_surface(blob, field, point, axes)
             plane, region, inner = _grow(surface)
-        except DegenerateGeometry as error:
-            return None, f"S1 endplate: {error}"
-        base = surface.base[region].mean(axis=0)
-        point = surface.centre_mm + surface.axes @ np.array([*base, float(plane.at(base))])
-        normal = unit(surface.axes @ np.array([-plane.slope[0], -plane.slope[1], 1.0]))
-        axes = axes_from(normal, seed.posterior)
-    plane = plane_without_stairs(
-        blob.grid,
-        surface.centre_mm,
-        surface.axes,
-        surface.base[inner],
-        surface.heights[inner],
-        bone_below=True,
-    )
-    normal = unit(surface.axes @ np.array([-plane.slope[0], -plane.slope[1], 1.0]))
+            base = surface.base[region].mean(axis=0)
+            point = surface.centre_mm + surface.axes @ np.array([*base, float(plane.at(base))])
+            axes = axes_from(_normal(surface, plane), seed.posterior)
+        plane = plane_without_stairs(
+            blob.grid,
+            surface.centre_mm,
+            surface.axes,
+            surface.base[inner],
+            surface.heights[inner],
+            bone_below=True,
+        )
+    except DegenerateGeometry as error:
+        return None, f"S1 endplate: {error}"
+    normal = _normal(surface, plane)
     region = _to_the_rim(surface, plane, region)
     points = surface.centre_mm + np.column_stack([surface.base, surface.heights]) @ surface.axes.T
     if blob.at_edge(blob.grid.to_index(points[region])).mean() > CUT_FRACTION:
@@ -186,6 +185,10 @@ def _grow(surface: _Surface) -> tuple[HeightPlane, np.ndarray, np.ndarray]:
         inner = region & (radius < RIM)
         plane = robust_height_plane(surface.base[inner], surface.heights[inner])
     return plane, region, inner
+
+
+def _normal(surface: _Surface, plane: HeightPlane) -> FloatArray:
+    return unit(surface.axes @ np.array([-plane.slope[0], -plane.slope[1], 1.0]))
 
 
 def _to_the_rim(surface: _Surface, plane: HeightPlane, region: np.ndarray) -> np.ndarray:

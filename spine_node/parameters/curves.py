@@ -22,7 +22,12 @@ smoothed profile by a quarter of that, so scatter alone does not make a curve; s
 ends of a true short curve of 10 degrees by less than 3."""
 
 PLATEAU_DEG = 0.5
-"""End vertebrae whose tilts differ less are equal; the one nearer the apex is taken."""
+"""End vertebrae whose tilts differ less are equal; the one nearer to the apex is taken. Above and below
+a curve the spine is often straight, and which of its vertebrae leans most is then chance."""
+
+APEX_LEVELS = 2
+"""The most horizontal vertebra is the apex unless it is further than this from the one that stands
+furthest to the side: then the whole curve leans, and the latter is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +75,8 @@ def find_curves(profile: Sequence[Tilts]) -> tuple[Curve, ...]:
     Notes
     -----
     The turning points of the smoothed vertebra tilts, at least `PROFILE_SWING_DEG` apart, say how many
-    curves there are; the end vertebrae are then the neighbours (one level up or down) between whose
-    own endplates the angle is largest.
+    curves there are. The end vertebrae are then those between the turns, one level beyond included,
+    whose own outer endplates lean most.
     """
     smooth = _smoothed(np.array([t.mean_deg for t in profile], dtype=np.float64))
     turns = _turning_points(smooth, PROFILE_SWING_DEG)
@@ -113,33 +118,38 @@ def _turning_points(values: FloatArray, swing: float) -> list[int]:
 
 
 def _sharpest(profile: Sequence[Tilts], first: int, last: int) -> tuple[int, int, float] | None:
-    """The end vertebrae near two turning points with the largest angle between them, and it."""
-    sign: float | None = None
-    candidates = []
-    for upper in range(max(first - 1, 0), first + 2):
-        for lower in range(last - 1, min(last + 2, len(profile))):
-            above, below = profile[upper].superior_deg, profile[lower].inferior_deg
-            if upper >= lower or above is None or below is None:
-                continue
-            candidates.append((upper, lower, above - below))
-            if (upper, lower) == (first, last):
-                sign = float(np.sign(above - below))
-    if not candidates:
+    """End vertebrae of the curve between two turning points, and its signed angle."""
+    tilts = np.array([t.mean_deg for t in profile], dtype=np.float64)
+    sign = float(np.sign(tilts[first] - tilts[last]))
+    middle = first + int(np.argmin(np.abs(tilts[first : last + 1] - (tilts[first] + tilts[last]) / 2)))
+    above = {
+        i: sign * t
+        for i in range(max(first - 1, 0), max(middle, first + 1))
+        if (t := profile[i].superior_deg) is not None
+    }
+    below = {
+        i: -sign * t
+        for i in range(min(middle, last - 1) + 1, min(last + 2, len(profile)))
+        if (t := profile[i].inferior_deg) is not None
+    }
+    if not above or not below:
         return None
-    if sign is None:
-        sign = float(np.sign(max(candidates, key=lambda c: abs(c[2]))[2]))
-    largest = max(sign * angle for *_, angle in candidates)
-    near = [c for c in candidates if sign * c[2] > largest - PLATEAU_DEG]
-    return min(near, key=lambda c: (c[1] - c[0], -sign * c[2]))
+    upper = max(i for i, t in above.items() if t > max(above.values()) - PLATEAU_DEG)
+    lower = min(i for i, t in below.items() if t > max(below.values()) - PLATEAU_DEG)
+    return upper, lower, sign * (above[upper] + below[lower])
 
 
 def _with_apex(profile: Sequence[Tilts], upper: int, lower: int, signed_deg: float) -> Curve:
-    inside = list(range(upper, lower + 1))
-    tilts = np.array([profile[i].mean_deg for i in inside], dtype=np.float64)
-    offset = np.array([profile[i].offset_mm for i in inside])
-    height = np.array([profile[i].height_mm for i in inside])
+    """The curve with its apex, an end vertebra only where there is nothing between."""
+    curve = profile[upper : lower + 1]
+    offset = np.array([t.offset_mm for t in curve])
+    height = np.array([t.height_mm for t in curve])
     chord = np.interp(-height, -height[[0, -1]], offset[[0, -1]])
-    horizontal = inside[int(np.argmin(np.abs(tilts)))]
-    furthest = inside[int(np.argmax(np.sign(-signed_deg) * (offset - chord)))]
-    crosses = tilts.min() < 0 < tilts.max()
-    return Curve(upper, lower, horizontal if crosses else furthest, horizontal, furthest, signed_deg)
+    tilts = np.array([t.mean_deg for t in curve], dtype=np.float64)
+    bulge = np.sign(-signed_deg) * (offset - chord)
+    between = slice(1, -1) if len(curve) > 2 else slice(None)
+    skipped = upper + (between.start or 0)
+    horizontal = skipped + int(np.argmin(np.abs(tilts[between])))
+    furthest = skipped + int(np.argmax(bulge[between]))
+    apex = horizontal if abs(horizontal - furthest) <= APEX_LEVELS else furthest
+    return Curve(upper, lower, apex, horizontal, furthest, signed_deg)
