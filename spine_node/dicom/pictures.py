@@ -63,7 +63,7 @@ def write_pictures(volume: Volume, label_map: LabelMap, measurements: Measuremen
         If nothing is labelled.
     """
     out.mkdir(parents=True, exist_ok=True)
-    axes = _axes(measurements)
+    axes = axes_of(measurements)
     spine = course(label_map, axes)
     pixel_mm = max(0.5, float(volume.grid.spacing_mm.min()))
     paths = []
@@ -94,11 +94,7 @@ def write_pictures(volume: Volume, label_map: LabelMap, measurements: Measuremen
     return paths
 
 
-def _keys(*, coronal: bool) -> list[str]:
-    return [r.key for r in CATALOGUE if r.per != "vertebra" and (r.key in _CORONAL_KEYS) == coronal]
-
-
-def _axes(measurements: Measurements) -> Axes:
+def axes_of(measurements: Measurements) -> Axes:
     """The patient frame where the hip axis is among the lines, else the scanner's."""
     up = np.array([0.0, 0.0, 1.0])
     for parameter in measurements.parameters:
@@ -109,6 +105,10 @@ def _axes(measurements: Measurements) -> Axes:
                     left = left / np.linalg.norm(left)
                     return Axes(left, np.cross(up, left), up)
     return Axes(np.array([1.0, 0.0, 0.0]), np.array([0.0, 1.0, 0.0]), up)
+
+
+def _keys(*, coronal: bool) -> list[str]:
+    return [r.key for r in CATALOGUE if r.per != "vertebra" and (r.key in _CORONAL_KEYS) == coronal]
 
 
 def _names(plot: Plot, spine: Course, horizontal: int) -> None:
@@ -182,7 +182,9 @@ def _sagittal(plot: Plot, axes: Axes, spine: Course, measurements: Measurements)
         plot.plot(*points.T, color=BALANCE_LINE, lw=1.2, ls=(0, (6, 4)) if plumb else "-")
         if not plumb:
             label = f"SVA {balance.value:.0f} mm" if balance else ""
-            write(plot, points[:, 0].min() - 3, points[0, 1], label, size=9, colour=BALANCE_LINE, ha="right")
+            write(
+                plot, plot.get_xlim()[0] + 14, points[0, 1], label, size=11, colour=BALANCE_LINE, va="center"
+            )
     pelvic = [p for p in measurements.parameters if p.key in ("PI", "PT", "SS")]
     hips = next((line for p in pelvic for line in p.lines if line.role == "axis"), None)
     if hips is not None:

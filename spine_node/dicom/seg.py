@@ -102,6 +102,7 @@ def write_seg(series: ImageSeries, segmentation: Segmentation, *, software_versi
         omit_empty_frames=True,
     )
     _name_dimensions(seg, uid("dimensions"))
+    _pad_with_zero(seg)
     if any(structure.code.scheme == PRIVATE_SCHEME for structure in structures):
         seg.CodingSchemeIdentificationSequence = [scheme_item(software_version)]
     finish(seg, series.headers[0])
@@ -163,6 +164,13 @@ def _name_dimensions(seg: Dataset, uid: str) -> None:
         item.DimensionOrganizationUID = uid
     for item in seg.DimensionIndexSequence:
         item.DimensionOrganizationUID = uid
+
+
+def _pad_with_zero(seg: Dataset) -> None:
+    """PS3.5 8.1.1: pixel data of odd length end in a zero byte; the encoder puts the character 0 there."""
+    used = -(-int(seg.NumberOfFrames) * int(seg.Rows) * int(seg.Columns) // 8)
+    if used % 2:
+        seg.PixelData = seg.PixelData[:used] + b"\0"
 
 
 def _sr(code: Code) -> SRCode:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pydicom
@@ -40,9 +40,9 @@ class ImageSeries:
         What was left out of the folder, and why.
     """
 
-    headers: tuple[Dataset, ...]
-    paths: tuple[Path, ...]
-    frames: tuple[Frame, ...]
+    headers: tuple[Dataset, ...] = field(repr=False)  # a traceback must not show a patient
+    paths: tuple[Path, ...] = field(repr=False)
+    frames: tuple[Frame, ...] = field(repr=False)
     grid: Grid
     standing: bool | None
     posture: str

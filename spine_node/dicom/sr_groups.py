@@ -139,7 +139,8 @@ def ascii_text(text: str) -> str:
     """Text that every character set can hold, so that the patient's own stays as it was."""
     for sign, plain in _ASCII.items():
         text = text.replace(sign, plain)
-    return unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    bare = "".join(c for c in unicodedata.normalize("NFKD", text) if not unicodedata.combining(c))
+    return bare.encode("ascii", "replace").decode()
 
 
 def remarks(measurements: Measurements) -> hd.sr.ContainerContentItem:

@@ -16,7 +16,7 @@ from spine_node.imaging.volume import Grid, LabelMap
 if TYPE_CHECKING:
     import trimesh
 
-SMOOTHING_MM = 0.7
+SMOOTHING = 0.7
 """Standard deviation of the smoothing, in units of the smallest spacing."""
 
 ISLAND_FRACTION = 0.05
@@ -34,7 +34,8 @@ _NEIGHBOURS = np.ones((3, 3, 3), dtype=bool)
 def meshes(label_map: LabelMap, structures: Sequence[str] | None = None) -> dict[str, trimesh.Trimesh]:
     """Watertight surface of each structure, in LPS mm, normals outwards.
 
-    The mask is smoothed by less than a voxel and cut at the level that keeps its volume.
+    The mask is smoothed by less than a voxel and cut at the level that keeps its volume: at one half a
+    convex shape would shrink.
 
     Parameters
     ----------
@@ -88,21 +89,37 @@ def _without_islands(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 def _surface(mask: NDArray[np.bool_], start: NDArray[np.int64], grid: Grid) -> trimesh.Trimesh:
     import trimesh
-    from skimage.measure import marching_cubes
 
-    sigma = SMOOTHING_MM * grid.spacing_mm.min() / grid.spacing_mm
-    field = ndimage.gaussian_filter(np.pad(mask, _MARGIN).astype(np.float32), sigma, truncate=3.0)
-    vertices, faces, _, _ = marching_cubes(field, level=_level_of_same_volume(field, int(mask.sum())))
-    mesh = trimesh.Trimesh(grid.to_mm(vertices + start - _MARGIN), faces)
+    sigma_mm = SMOOTHING * float(grid.spacing_mm.min())
+    field = np.pad(mask, _MARGIN).astype(np.float32)
+    ndimage.gaussian_filter(field, sigma_mm / grid.spacing_mm, truncate=3.0, output=field)
+    vertices, faces = _crossing(field, 0.5, grid)
+    missing_mm3 = int(mask.sum()) * grid.voxel_mm3 - _volume_mm3(vertices[faces])
+    # A blurred edge falls from 1 to 0 with this slope, so a level lower by d lies d / slope further out.
+    slope = 1 / (np.sqrt(2 * np.pi) * sigma_mm)
+    lower = missing_mm3 * slope / _area_mm2(vertices[faces])
+    vertices, faces = _crossing(field, float(np.clip(0.5 - lower, 0.2, 0.8)), grid)
+    mesh = trimesh.Trimesh(vertices + grid.affine[:3, :3] @ (start - _MARGIN) + grid.affine[:3, 3], faces)
     if mesh.volume < 0:
         mesh.invert()
     return mesh
 
 
-def _level_of_same_volume(field: NDArray[np.float32], voxels: int) -> float:
-    """The value that `voxels` of the field exceed: at one half a convex shape would shrink."""
-    values = field.ravel()
-    around = np.partition(values, (values.size - voxels - 1, values.size - voxels))
-    low, high = around[values.size - voxels - 1], around[values.size - voxels]
-    # Between two values of the field no vertex falls on a voxel, and no triangle is degenerate.
-    return float(np.clip((float(low) + float(high)) / 2, 0.05, 0.95))
+def _crossing(
+    field: NDArray[np.float32], level: float, grid: Grid
+) -> tuple[NDArray[np.float64], NDArray[np.int32]]:
+    """Vertices in mm from the first voxel of `field`, and triangles."""
+    from skimage.measure import marching_cubes
+
+    vertices, faces, _, _ = marching_cubes(field, level=level)
+    return vertices.astype(np.float64) @ grid.affine[:3, :3].T, faces
+
+
+def _volume_mm3(triangles: NDArray[np.float64]) -> float:
+    a, b, c = triangles.transpose(1, 0, 2)
+    return abs(float(np.einsum("ij,ij->", a, np.cross(b, c)))) / 6
+
+
+def _area_mm2(triangles: NDArray[np.float64]) -> float:
+    a, b, c = triangles.transpose(1, 0, 2)
+    return float(np.linalg.norm(np.cross(b - a, c - a), axis=1).sum()) / 2

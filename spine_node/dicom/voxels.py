@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import pydicom
 from numpy.typing import NDArray
 from pydicom.pixels import iter_pixels
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
-from spine_node.dicom.frames import Frame
+from spine_node.dicom.frames import Frame, is_multiframe
 from spine_node.dicom.series import ImageSeries
 from spine_node.errors import SeriesRefused
 from spine_node.imaging.volume import Volume
@@ -66,7 +68,7 @@ def _slices(series: ImageSeries) -> Iterator[tuple[int, int, NDArray[np.generic]
         )
         seen = 0
         try:
-            for number, stored in enumerate(iter_pixels(path, raw=True)):
+            for number, stored in enumerate(iter_pixels(_source(header, path), raw=True)):
                 if number in numbers:
                     if stored.shape != expected:
                         raise ValueError(f"{stored.shape} pixels decoded, {expected} expected")
@@ -81,6 +83,21 @@ def _slices(series: ImageSeries) -> Iterator[tuple[int, int, NDArray[np.generic]
             raise SeriesRefused(
                 f"instance {uid} holds {seen} frames of pixels, {len(numbers)} were expected."
             )
+
+
+def _source(header: pydicom.Dataset, path: Path) -> Path | pydicom.Dataset:
+    """What to decode from: a large file piece by piece, any other whole.
+
+    Raises
+    ------
+    EOFError
+        If the file ends before its pixels do; a decoder would fill up what is missing.
+    """
+    piecewise = is_multiframe(header) and header.file_meta.TransferSyntaxUID != DeflatedExplicitVRLittleEndian
+    whole = pydicom.dcmread(path, defer_size="1 MB" if piecewise else None)
+    if "PixelData" not in whole:
+        raise EOFError("it has no pixel data, or ends before they do")
+    return path if piecewise else whole
 
 
 def _transfer_syntax(header: pydicom.Dataset) -> str:
