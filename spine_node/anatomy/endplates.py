@@ -5,7 +5,7 @@ Two corners are never used: they cost 3 to 10 degrees RMS, a plane over the plat
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -117,7 +117,7 @@ def with_edges(plate: Endplate, which: str, body: Blob, field: Field, posterior:
         plate.centre_mm + rim_mm(field, plate.centre_mm, inward, direction, depth, "last") * direction
         for direction in (-axes[:, 1], axes[:, 1], axes[:, 0], -axes[:, 0])
     )
-    return Endplate(plate.centre_mm, plate.normal, plate.residual_mm, anterior, back, left, right)
+    return replace(plate, anterior_mm=anterior, posterior_mm=back, left_mm=left, right_mm=right)
 
 
 def _cast(body: Blob, field: Field, centre_mm: FloatArray, axes: FloatArray) -> _Cast:
@@ -188,5 +188,6 @@ def _plate(which: str, body: Blob, field: Field, cast: _Cast, plane: HeightPlane
     centre = cast.centre_mm + cast.axes @ np.array([*base, float(plane.at(base))])
     normal = _normal(cast, plane)
     # The height leans against the normal by half the wedge at most: the residual is taken as it is.
-    bare = Endplate(centre, normal, plane.residual_mm, centre, centre, centre, centre)
+    voxel = along_mm(body.grid, normal)
+    bare = Endplate(centre, normal, plane.residual_mm, centre, centre, centre, centre, voxel)
     return with_edges(bare, which, body, field, cast.axes[:, 1])

@@ -35,6 +35,8 @@ class Endplate:
         RMS distance of the surface points used to the plane; 0 when the plane is given, not fitted.
     anterior_mm, posterior_mm, left_mm, right_mm : ndarray, shape (3,)
         The plate's edges on its midsagittal and midcoronal chords, LPS.
+    voxel_mm : float
+        How far the voxels it was found in reach along its normal; 0 when the plate is given.
     """
 
     centre_mm: FloatArray
@@ -44,6 +46,7 @@ class Endplate:
     posterior_mm: FloatArray
     left_mm: FloatArray
     right_mm: FloatArray
+    voxel_mm: float = 0.0
 
     def __post_init__(self) -> None:
         for name in ("centre_mm", "anterior_mm", "posterior_mm", "left_mm", "right_mm"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -29,6 +30,12 @@ from spine_node.imaging.volume import FloatArray, LabelMap
 
 POSTERIOR_CUT_MM2 = 100.0
 """Posterior elements that end on the volume's border with more than this no longer show symmetry."""
+
+REMNANT = 0.7
+"""An end vertebra lower than this part of its neighbour's height was cut, or is crushed."""
+
+THICK_MM = 2.2
+"""Slices thicker than this leave small endplates along them undetermined by a few degrees."""
 
 ROUGH_PLATE_MM = 1.5
 """Scatter of an endplate from which it is called uneven (dome, erosion, poor segmentation)."""
@@ -63,7 +70,7 @@ def locate(label_map: LabelMap, vertical: Vertical | None = None) -> Spine:
             "Nothing was measured."
         )
     missing |= absent_levels(pieces)
-    quality = [*islands, *_unknown(found), *_disorder(pieces, vertical)]
+    quality = [*islands, *_unknown(found), *_thick(label_map), *_disorder(pieces, vertical)]
     guesses = rough_axes(pieces, vertical.direction)
     vertebrae = []
     for piece in pieces:
@@ -71,6 +78,8 @@ def locate(label_map: LabelMap, vertical: Vertical | None = None) -> Spine:
         vertebrae.append(vertebra)
         missing |= reasons
         quality += said
+    vertebrae, cut = _without_cut_ends(vertebrae, sacrum_seen=SACRUM in found)
+    missing |= cut
     heads, head_reasons, said = _heads(label_map, found)
     missing |= head_reasons
     quality += said
@@ -110,6 +119,35 @@ def _vertebra(piece: Pieces, guess: FloatArray) -> tuple[Vertebra, dict[str, str
                 f"{level} {which} endplate is uneven: its surface scatters by {plate.residual_mm:.1f} mm."
             )
     return Vertebra(level, piece.centre_mm, edged["superior"], edged["inferior"], axes), reasons, said
+
+
+def _without_cut_ends(
+    vertebrae: list[Vertebra], *, sacrum_seen: bool
+) -> tuple[list[Vertebra], dict[str, str]]:
+    """The vertebrae without the outer endplate of a first or last one that is only a remnant.
+
+    Label maps often end within a vertebra though the volume goes on: its outer surface is then a cut.
+    """
+    reasons: dict[str, str] = {}
+    kept = list(vertebrae)
+    ends = [(0, 1, "superior")] + ([] if sacrum_seen else [(len(kept) - 1, len(kept) - 2, "inferior")])
+    for end, neighbour, outer in ends if len(kept) > 1 else []:
+        low, usual = (_height_mm(kept[k]) for k in (end, neighbour))
+        if low is None or usual is None or low > REMNANT * usual:
+            continue
+        level, next_level = kept[end].level, kept[neighbour].level
+        why = f"{level} seems to be cut: its body is {low:.0f} mm high, that of {next_level} {usual:.0f} mm"
+        kept[end] = (
+            replace(kept[end], superior=None) if outer == "superior" else replace(kept[end], inferior=None)
+        )
+        reasons[f"{level}.{outer}"] = reasons[f"{level}.body"] = why
+    return kept, reasons
+
+
+def _height_mm(vertebra: Vertebra) -> float | None:
+    if vertebra.superior is None or vertebra.inferior is None:
+        return None
+    return float(np.linalg.norm(vertebra.superior.centre_mm - vertebra.inferior.centre_mm))
 
 
 def _heads(
@@ -208,6 +246,13 @@ def _refuse_mirrored(vertebrae: list[Vertebra], heads: Mapping[str, FemoralHead]
 def _unknown(found: Mapping[int, Box]) -> list[str]:
     unknown = sorted(set(found) - set(CHANNELS))
     return [f"The label map holds unknown values {unknown}; they were ignored."] if unknown else []
+
+
+def _thick(label_map: LabelMap) -> list[str]:
+    thick = float(label_map.grid.spacing_mm.max())
+    if thick <= THICK_MM:
+        return []
+    return [f"Voxels reach {thick:.1f} mm: endplates that lie along the slices are uncertain by degrees."]
 
 
 def _disorder(pieces: tuple[Pieces, ...], vertical: Vertical) -> list[str]:

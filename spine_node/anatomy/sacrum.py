@@ -13,7 +13,7 @@ from scipy import ndimage
 
 from spine_node.anatomy.endplates import CUT_FRACTION, column_step_mm
 from spine_node.anatomy.landmarks import Endplate
-from spine_node.anatomy.rims import probe_depth_mm, rim_mm
+from spine_node.anatomy.rims import along_mm, probe_depth_mm, rim_mm
 from spine_node.anatomy.stairs import plane_without_stairs
 from spine_node.geometry.angles import angle_between_deg
 from spine_node.geometry.directions import DegenerateGeometry, axes_from, unit
@@ -236,12 +236,13 @@ def _with_edges(
         reach = bone if abs(bone - flat_end) <= RIM_AGREES_MM else flat_end
         return np.asarray(centre + reach * direction)
 
-    sides = [centre + chord_end(d) * d for d in (axes[:, 0], -axes[:, 0])]
     return Endplate(
         centre,
         normal,
         plane.residual_mm,
         front_or_back(-axes[:, 1]),
         front_or_back(axes[:, 1]),
-        *sides,
+        centre + chord_end(axes[:, 0]) * axes[:, 0],
+        centre - chord_end(-axes[:, 0]) * axes[:, 0],
+        voxel_mm=along_mm(blob.grid, normal),
     )

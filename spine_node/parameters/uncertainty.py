@@ -20,6 +20,9 @@ PATCH_MM = 12.0
 SURFACE_MM = 0.25
 """No segmentation is known to follow bone more closely than this, however smooth its surface is."""
 
+VOXEL_PART = 0.25
+"""Scatter of a surface within its voxels, in voxels: all that is known of a plate along thick slices."""
+
 RIM_MM = 0.5
 """The same along a plate, where its edge is rounded and its outline a matter of a voxel."""
 
@@ -32,20 +35,18 @@ def tilt_sigma_deg(plate: Endplate, plane: str) -> float:
     width = float(np.linalg.norm(plate.left_mm - plate.right_mm))
     patches = max(math.pi / 4 * depth * width / PATCH_MM**2, 3.0)
     spread = (depth if plane == "sagittal" else width) / 4  # standard deviation over an ellipse
-    scatter = _at_least(plate.residual_mm, SURFACE_MM)
+    scatter = _scatter_mm(plate)
     return math.degrees(math.atan2(scatter, spread * math.sqrt(patches)))
 
 
 def edge_sigma_mm(plate: Endplate) -> float:
     """Standard deviation of an endplate's centre or edge within its plane."""
-    return _at_least(plate.residual_mm, RIM_MM)
+    return _at_least(plate.residual_mm, max(RIM_MM, VOXEL_PART * plate.voxel_mm))
 
 
 def centroid_sigma_mm(vertebra: Vertebra) -> float:
     """Standard deviation of a body's centroid, from the scatter of the endplates it lies between."""
-    seen = [
-        _at_least(p.residual_mm, SURFACE_MM) for p in (vertebra.superior, vertebra.inferior) if p is not None
-    ]
+    seen = [_scatter_mm(p) for p in (vertebra.superior, vertebra.inferior) if p is not None]
     return float(np.mean(seen)) / math.sqrt(2) if seen else 0.0
 
 
@@ -63,6 +64,10 @@ def combined(*sigmas: float) -> float:
 def lean_sigma_deg(offset_sigma_mm: float, length_mm: float) -> float:
     """Standard deviation of the direction of a line whose ends scatter sideways."""
     return math.degrees(math.atan2(offset_sigma_mm, length_mm))
+
+
+def _scatter_mm(plate: Endplate) -> float:
+    return _at_least(plate.residual_mm, max(SURFACE_MM, VOXEL_PART * plate.voxel_mm))
 
 
 def _at_least(residual_mm: float, floor_mm: float) -> float:
