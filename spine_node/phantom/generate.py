@@ -173,11 +173,10 @@ def _image(
     """Values, labels and tissue kinds, slab by slab."""
     wide = fields.coarse(at)
     layers = tissue.Surroundings(skeleton, wide, habitus, rng).build()
-    rough = scene.draw(skeleton, wide)
     skin = layers[0]
     body = np.zeros(wide.shape, np.float32)
     body[skin.where] = np.clip(0.5 - skin.distance_mm / fields.COARSE_MM, 0, 1)
-    bone = np.clip(0.5 - rough.depth_mm / fields.COARSE_MM, 0, 1)
+    bone = scene.bone_mass(skeleton, wide)
     shade, relative_noise = physics.shading(scanner, skeleton, body, bone, wide)
     shade += implants.streaks(metal, wide, seed)
     lumps = physics.coarse_noise(seed, wide)

@@ -26,10 +26,17 @@ class Lattice:
     shape : tuple of int, length 3
     affine : ndarray, shape (4, 4)
         Array index to mm in the shapes' frame.
+    to_index : ndarray, shape (3, 3)
+        Inverse of the affine's directions; blocks share it.
     """
 
     shape: tuple[int, int, int]
     affine: NDArray[np.float64]
+    to_index: NDArray[np.float64] | None = None
+
+    def __post_init__(self) -> None:
+        if self.to_index is None:
+            object.__setattr__(self, "to_index", np.linalg.inv(self.affine[:3, :3]))
 
     @classmethod
     def of(cls, grid: Grid, to_shapes: NDArray[np.float64]) -> Lattice:
@@ -45,16 +52,17 @@ class Lattice:
         """The voxels of these slices (with explicit bounds)."""
         affine = self.affine.copy()
         affine[:3, 3] += affine[:3, :3] @ np.array([s.start for s in where], dtype=np.float64)
-        return Lattice(tuple(s.stop - s.start for s in where), affine)  # type: ignore[arg-type]
+        shape = tuple(s.stop - s.start for s in where)
+        return Lattice(shape, affine, self.to_index)  # type: ignore[arg-type]
 
     def around(self, low_mm: ArrayLike, high_mm: ArrayLike) -> Slices | None:
         """Slices that hold the box between two corners; None when it is outside."""
         low, high = np.asarray(low_mm, dtype=np.float64), np.asarray(high_mm, dtype=np.float64)
-        corners = np.array(np.meshgrid(*zip(low, high, strict=True))).reshape(3, -1)
-        inverse = np.linalg.inv(self.affine[:3, :3])
-        index = inverse @ (corners - self.affine[:3, 3:])
-        start = np.maximum(np.floor(index.min(axis=1)).astype(int), 0)
-        stop = np.minimum(np.ceil(index.max(axis=1)).astype(int) + 1, self.shape)
+        assert self.to_index is not None
+        middle = self.to_index @ ((low + high) / 2 - self.affine[:3, 3])
+        reach = np.abs(self.to_index) @ ((high - low) / 2)
+        start = np.maximum(np.floor(middle - reach).astype(int), 0)
+        stop = np.minimum(np.ceil(middle + reach).astype(int) + 1, self.shape)
         if (stop <= start).any():
             return None
         a, b, c = (slice(int(i), int(j)) for i, j in zip(start, stop, strict=True))

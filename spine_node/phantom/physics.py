@@ -129,7 +129,7 @@ def shading(
 ) -> tuple[Field, Field]:
     """Additive shading and relative noise on a coarse lattice.
 
-    `body` and `bone` are the shares (0..1) of patient and of bone there.
+    `body` is the share (0..1) of patient there, `bone` how much bone, in any unit.
     """
     step = float(at.spacing_mm.mean())
     x, y = at.along([1, 0, 0], np.zeros(3)), at.along([0, 1, 0], np.zeros(3))

@@ -86,6 +86,30 @@ def draw(skeleton: Skeleton, at: Lattice) -> Drawing:
     return out
 
 
+def bone_mass(skeleton: Skeleton, at: Lattice) -> Field:
+    """Roughly how much bone lies about each voxel of a coarse lattice, mm3: for shading, not for drawing."""
+    parts: list[Limb | Plate] = [
+        limb for b in skeleton.bones for limb in (*arch.arch(b), *arch.body_extras(b))
+    ]
+    parts += [*pelvis.Sacrum(skeleton).solid(), *thorax.ribs(skeleton)]
+    for side in skeleton.heads:
+        parts += [*pelvis.hip_bone(skeleton, side)[0][:-1], *pelvis.femur(skeleton, side)]
+    points = [np.mean(part.box(), axis=0) for part in parts]
+    mass = [part.volume_mm3() for part in parts]
+    for body in (skeleton.s1, *(b.body for b in skeleton.bones)):
+        points.append(body.middle_mm)
+        mass.append(np.pi * body.half_width_mm[0] * body.half_depth_mm[0] * body.height_mm)
+    for centre, radius in skeleton.heads.values():
+        points.append(centre)
+        mass.append(4 / 3 * np.pi * radius**3)
+    assert at.to_index is not None
+    index = np.round((np.array(points) - at.affine[:3, 3]) @ at.to_index.T).astype(int)
+    inside = ((index >= 0) & (index < at.shape)).all(axis=1)
+    out = np.zeros(at.shape, np.float32)
+    np.add.at(out, tuple(index[inside].T), np.array(mass, np.float32)[inside])
+    return out
+
+
 def _blend(
     out: Drawing,
     where: tuple[slice, slice, slice],

@@ -22,6 +22,11 @@ def unit(vector: Sequence[float] | Point) -> Point:
     return np.asarray(v / np.linalg.norm(v))
 
 
+def cross(a: Point, b: Point) -> Point:
+    """Vector product of two (3,) vectors, without the overhead of the general one."""
+    return np.array([a[1] * b[2] - a[2] * b[1], a[2] * b[0] - a[0] * b[2], a[0] * b[1] - a[1] * b[0]])
+
+
 def smooth_min(a: Field, b: Field, radius_mm: float) -> Field:
     """Union of two distances with a fillet of about `radius_mm`."""
     h = np.maximum(np.float32(4 * radius_mm) - np.abs(a - b), 0)
@@ -57,16 +62,21 @@ class Limb:
     def box(self) -> tuple[Point, Point]:
         """Two corners of a box in mm that holds the limb."""
         reach = max(self.radii_mm) * max(1.0, self.taper)
-        ends = np.stack([self.start_mm, self.end_mm])
-        return ends.min(axis=0) - reach, ends.max(axis=0) + reach
+        return np.minimum(self.start_mm, self.end_mm) - reach, np.maximum(self.start_mm, self.end_mm) + reach
+
+    def volume_mm3(self) -> float:
+        """About how much the limb holds."""
+        a, b, c = self.radii_mm
+        length = float(np.linalg.norm(self.end_mm - self.start_mm))
+        return float(np.pi * b * c * (length + 4 / 3 * a) * (1 + self.taper**2) / 2)
 
     def distance(self, at: Lattice) -> Field:
         """Signed distance at each voxel."""
         along = self.end_mm - self.start_mm
         length = float(np.linalg.norm(along))
-        u = along / length if length > 1e-9 else unit(np.cross(self.side, [0.31, 0.77, 0.56]))
+        u = along / length if length > 1e-9 else unit(cross(self.side, np.array([0.31, 0.77, 0.56])))
         v = unit(self.side - (self.side @ u) * u)
-        w = np.cross(u, v)
+        w = cross(u, v)
         x = at.along(u, self.start_mm)
         t = np.clip(x, 0, length)
         x -= t
@@ -130,12 +140,17 @@ class Plate:
         """Two corners of a box in mm that holds the plate."""
         return self.corners_mm.min(axis=0) - self.radius_mm, self.corners_mm.max(axis=0) + self.radius_mm
 
+    def volume_mm3(self) -> float:
+        """About how much the plate holds."""
+        a, b, c = self.corners_mm
+        return float(np.linalg.norm(cross(b - a, c - a)) * self.radius_mm)
+
     def distance(self, at: Lattice) -> Field:
         """Signed distance at each voxel."""
         a, b, c = self.corners_mm
         u = unit(b - a)
-        n = unit(np.cross(b - a, c - a))
-        v = np.cross(n, u)
+        n = unit(cross(b - a, c - a))
+        v = cross(n, u)
         flat = np.array([[0.0, 0.0], [float((b - a) @ u), 0.0], [float((c - a) @ u), float((c - a) @ v)]])
         x, y = at.along(u, a), at.along(v, a)
         beside: Field | None = None
