@@ -3,6 +3,8 @@
     python tests/benchmarks/bench_receive.py [--instances 500] [--repeats 3]
 
 The same CT instances (512 x 512, 16 bit) are sent by dcmtk's storescu over 1 and over 4 associations.
+This node syncs every instance to the disk before it says success, Orthanc and storescp do not: what that
+costs here is printed, and one row shows the node without it, for the comparison only.
 Times vary with the machine and what else runs on it: compare the ratios of one run. Peak memory is that
 of the receiving process and its children. Nothing is installed; a receiver that is absent is left out.
 """
@@ -35,12 +37,14 @@ from tests.conftest import free_port, make_ct
 os.environ["TCP_NODELAY"] = "1"
 
 NODE = """
-import sys, threading
+import os, sys, threading
 from pathlib import Path
 from spine_node.inbox import Inbox
 from spine_node.logs import configure_logs
 from spine_node.network.scp import StorageSCP
 configure_logs("INFO", json_lines=True)
+if sys.argv[3] == "unsynced":
+    os.fsync = lambda descriptor: None
 StorageSCP("BENCH", "127.0.0.1", int(sys.argv[1]), Inbox(Path(sys.argv[2])), share_port=True).start()
 threading.Event().wait()
 """
@@ -55,8 +59,8 @@ class Receiver:
     commands: Callable[[int, Path], list[list[str]]]
 
 
-def _node(processes: int) -> Callable[[int, Path], list[list[str]]]:
-    return lambda port, folder: [[sys.executable, "-c", NODE, str(port), str(folder)]] * processes
+def _node(processes: int, how: str = "synced") -> Callable[[int, Path], list[list[str]]]:
+    return lambda port, folder: [[sys.executable, "-c", NODE, str(port), str(folder), how]] * processes
 
 
 def _storescp(port: int, folder: Path) -> list[list[str]]:
@@ -79,7 +83,8 @@ def _orthanc(port: int, folder: Path) -> list[list[str]]:
 
 RECEIVERS = (
     Receiver("spine node", sys.executable, _node(1)),
-    Receiver("spine node x 2", sys.executable, _node(2)),
+    Receiver("two on one port", sys.executable, _node(2)),
+    Receiver("without sync", sys.executable, _node(1, "unsynced")),
     Receiver("Orthanc", "Orthanc", _orthanc),
     Receiver("dcmtk storescp --fork", "storescp", _storescp),
 )
@@ -109,11 +114,11 @@ class _Watch(threading.Thread):
 
     def run(self) -> None:
         while not self.done.wait(0.05):
-            family = [p for process in self._processes for p in (process, *process.children(recursive=True))]
             memory = 0
-            for process in family:
+            for process in self._processes:
                 with suppress(psutil.NoSuchProcess):
                     memory += process.memory_info().rss
+                    memory += sum(child.memory_info().rss for child in process.children(recursive=True))
             self.peak_mb = max(self.peak_mb, memory / 1e6)
 
     def _cpu_s(self) -> float:
@@ -173,6 +178,18 @@ def _send(peer: Peer, shares: list[Path], associations: int) -> float:
     return time.perf_counter() - began
 
 
+def _sync_ms(folder: Path, number: int) -> float:
+    began = time.perf_counter()
+    with (folder / f"sync{number}").open("wb") as file:
+        file.write(bytes(512 * 512 * 2))
+        file.flush()
+        os.fsync(file.fileno())
+    descriptor = os.open(folder, os.O_RDONLY)
+    os.fsync(descriptor)
+    os.close(descriptor)
+    return 1000 * (time.perf_counter() - began)
+
+
 def main() -> None:
     """Print a table: instances a second, ratio to Orthanc, CPU time, peak memory."""
     parser = argparse.ArgumentParser(
@@ -191,6 +208,7 @@ def main() -> None:
         sent = sum(
             len(make_ct(share, arguments.instances // 4, 512, seed=n)) for n, share in enumerate(shares)
         )
+        sync_ms = statistics.median(_sync_ms(Path(scratch), n) for n in range(50))
         # Receivers take turns, so that a busy minute of the machine is shared by all.
         for turn in range(arguments.repeats):
             for receiver in present:
@@ -207,7 +225,7 @@ def main() -> None:
                         costs[receiver.name].cpu_ms.append(watch.cpu_s * 1000 / sent)
                     rates.setdefault((receiver.name, associations), []).append(sent / seconds)
                     shutil.rmtree(folder)
-    _print(present, rates, costs, sent, arguments.repeats)
+    _print(present, rates, costs, sent, arguments.repeats, sync_ms)
 
 
 def _print(
@@ -216,7 +234,9 @@ def _print(
     costs: dict[str, Costs],
     sent: int,
     repeats: int,
+    sync_ms: float,
 ) -> None:
+    print(f"syncing an instance and its folder takes {sync_ms:.1f} ms on this disk, median of 50")
     machine = f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}"
     print(f"{sent} instances of 512 x 512 x 16 bit, median of {repeats}, {machine}")
     print(
