@@ -298,6 +298,7 @@ def demo(
     """See the whole node work on this machine: PACS, node, C-STORE there and back, results, pictures."""
     from spine_node.demo import run_demo
 
+    configure_logs("WARNING")  # what people look at here is the story, not each instance
     run_demo(dicom_folder, out, use_orthanc=orthanc)
 
 
