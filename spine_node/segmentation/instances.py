@@ -12,6 +12,7 @@ import cc3d
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial import cKDTree
 
 from spine_node.imaging.volume import FloatArray
@@ -34,6 +35,9 @@ BODY_REACH_MM = 14.0
 
 POSTERIOR_REACH_MM = 22.0
 """The same for posterior elements, whose votes travel further."""
+
+NEIGHBOUR_MM = 70.0
+"""Furthest that a vertebra may be from the next one found: one between them may have been missed."""
 
 LEAST_PART_MM3 = {SACRUM: 3000.0, HIP: 3000.0, HEAD: 3000.0}
 """Smaller islands of these tissues are dropped (a femoral head has some 50 000 mm3)."""
@@ -80,7 +84,7 @@ def find_vertebrae(tissue: NDArray[np.uint8], offset_mm: NDArray[np.float32], sp
     good = distance <= BODY_REACH_MM
     parts[tuple(where[good].T)] = nearest[good] + 1
     parts = _largest_pieces(parts, len(peaks), spacing_mm)
-    centres, parts = _ordered(parts)
+    centres, parts = _ordered(_column(parts, spacing_mm))
     if len(centres) == 0:
         return empty
     _attach_posterior(tissue, parts, centres, offset_mm, spacing_mm)
@@ -122,6 +126,19 @@ def _largest_pieces(parts: NDArray[np.uint8], count: int, spacing_mm: float) -> 
         if piece.sum() * spacing_mm**3 >= LEAST_BODY_MM3:
             result[box][piece] = index
     return result
+
+
+def _column(parts: NDArray[np.uint8], spacing_mm: float) -> NDArray[np.uint8]:
+    """The largest group of bodies in which each has a neighbour: an elbow that looks like one has none."""
+    present, sizes = np.unique(parts[parts > 0], return_counts=True)
+    if len(present) < 2:
+        return parts
+    centres = np.array(ndimage.center_of_mass(parts > 0, parts, present)) * spacing_mm
+    group = fcluster(linkage(centres, "single"), NEIGHBOUR_MM, "distance")
+    heaviest = np.bincount(group, weights=sizes).argmax()
+    keep = np.zeros(256, bool)
+    keep[present[group == heaviest]] = True
+    return np.where(keep[parts], parts, 0).astype(np.uint8)
 
 
 def _ordered(parts: NDArray[np.uint8]) -> tuple[FloatArray, NDArray[np.uint8]]:

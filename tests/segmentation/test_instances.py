@@ -51,6 +51,18 @@ def test_a_speck_is_no_vertebra(spine):
     assert len(find_vertebrae(speck, offset, SPACING_MM).centres) == 0
 
 
+def test_something_like_a_body_far_from_the_spine_is_no_vertebra(spine):
+    """An elbow at the height of L1 must not come between T12 and L2."""
+    _, tissue, offset = spine
+    beside = tissue.copy()
+    beside[44:50, 20:26, 2:8] = BODY
+    votes = offset.copy()
+    inside = np.moveaxis(np.indices((3, 3, 3)), 0, -1) * 2.0 + 0.5
+    votes[:, 22:25, 10:13, 1:4] = np.moveaxis((2.5 - inside) * SPACING_MM, -1, 0)
+    expected = find_vertebrae(tissue, offset, SPACING_MM).centres
+    assert np.array_equal(find_vertebrae(beside, votes, SPACING_MM).centres, expected)
+
+
 def test_islands_of_bone_are_dropped_and_the_bones_stay(spine):
     _, tissue, _ = spine
     dirty = tissue.copy()
