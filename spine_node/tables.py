@@ -32,10 +32,9 @@ def print_measurements(measurements: Measurements, *, as_json: bool) -> None:
     for parameter in measurements.parameters:
         if ROWS[parameter.key].per != "vertebra":
             single.add_row(parameter.key, ROWS[parameter.key].name, _value(parameter), _where(parameter))
-    for missing in measurements.not_measured:
-        if ROWS[missing.key].per != "vertebra":
-            single.add_row(missing.key, ROWS[missing.key].name, "[dim]not measured", f"[dim]{missing.reason}")
     console.print(single)
+    for reason, keys in _not_measured(measurements).items():
+        print(f"Not measured: {', '.join(keys)}: {reason}.")
     per_vertebra = _per_vertebra(measurements)
     if per_vertebra.row_count:
         console.print(per_vertebra)
@@ -69,6 +68,15 @@ def _per_vertebra(measurements: Measurements) -> Table:
         }
         table.add_row(level, *(cells.get(key, "") for key in keys))
     return table
+
+
+def _not_measured(measurements: Measurements) -> dict[str, list[str]]:
+    """Keys by the reason they share; what is missing by vertebra stands in that table."""
+    by_reason: dict[str, list[str]] = {}
+    for missing in measurements.not_measured:
+        if ROWS[missing.key].per != "vertebra":
+            by_reason.setdefault(missing.reason, []).append(missing.key)
+    return by_reason
 
 
 def _value(parameter: Parameter) -> str:
