@@ -147,6 +147,9 @@ def _max_marginals(centres: FloatArray, unary: FloatArray, size: float, anchored
         end[:] = -MISPLACED_ANCHOR
         end[order("L5")] = end[order("L6")] = 0.0
         end[order("L4")] = -ANOMALY["no L5"]
+    # The step from T12 to T13 costs; a field that begins at T13 is no cheaper.
+    start = np.zeros(k)
+    start[order("T13")], start[order("L6")] = -ANOMALY["T13"], -ANOMALY["L6"]
     base = -0.5 * ((size - 1.0) / 0.12) ** 2
 
     def link(i: int, j: int) -> FloatArray:
@@ -159,7 +162,7 @@ def _max_marginals(centres: FloatArray, unary: FloatArray, size: float, anchored
     backward = np.empty((n, k))
     links = {(i, j): link(i, j) for i in range(n) for j in range(i + 1, min(n, i + 4))}
     for j in range(n):
-        ways = [np.full(k, -DROPPED * j)]
+        ways = [start - DROPPED * j]
         ways += [(forward[i][:, None] + links[i, j]).max(axis=0) for i in range(max(0, j - 3), j)]
         forward[j] = np.max(ways, axis=0) + unary[j]
     for i in reversed(range(n)):
@@ -175,7 +178,7 @@ def _max_marginals(centres: FloatArray, unary: FloatArray, size: float, anchored
             for a in range(max(0, i - 2), i)
             for b in range(i + 1, min(n, a + 4))
         ]
-        starts = [(unary[b] + backward[b]).max() - DROPPED * b for b in range(i + 1, n)]
+        starts = [(start + unary[b] + backward[b]).max() - DROPPED * b for b in range(i + 1, n)]
         ends = [(forward[a] + end).max() - DROPPED * (n - 1 - a) for a in range(i)]
         result[i, k] = max([*jumps, *starts, *ends, _NO_WAY]) + base
     return result

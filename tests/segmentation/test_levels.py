@@ -51,6 +51,15 @@ def test_the_sacrum_alone_numbers_a_spine_from_below(first):
     assert any("counted up from the sacrum" in said for said in naming.quality)
 
 
+def test_a_field_that_begins_at_the_thoracolumbar_border_begins_at_t12():
+    """T13 as the first body is as rare as anywhere else."""
+    levels = USUAL[USUAL.index("T12") :]
+    centres = column(levels)
+    naming = name_levels(centres, blind(len(levels)), **on_sacrum(centres))
+    assert naming.levels == levels
+    assert naming.margin > CERTAIN
+
+
 def test_the_sacrum_outweighs_a_net_that_is_one_level_off():
     levels = USUAL[USUAL.index("T8") :]
     centres = column(levels)
