@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,8 +29,23 @@ def arch(bone: Bone) -> list[Limb]:
     """The posterior elements of a vertebra, overlapping the back of its body."""
     if bone.level == "C1":
         return _atlas_behind(bone)
-    region = bone.level[0]
-    return {"C": _cervical, "T": _thoracic, "L": _lumbar}[region](bone)
+    parts = {"C": _cervical, "T": _thoracic, "L": _lumbar}[bone.level[0]](bone)
+    return _with_quirks(parts, bone.segment.quirk)
+
+
+def _with_quirks(parts: list[Limb], seed: int) -> list[Limb]:
+    """No process is quite where and as thick as its mirror image."""
+    if not seed:
+        return parts
+    rng = np.random.default_rng(seed)
+    return [
+        replace(
+            part,
+            end_mm=part.end_mm + rng.normal(0, 1.0, 3),
+            radii_mm=tuple(float(r * np.exp(rng.normal(0, 0.1))) for r in part.radii_mm),  # type: ignore[arg-type]
+        )
+        for part in parts
+    ]
 
 
 def body_extras(bone: Bone) -> list[Limb]:
@@ -149,13 +165,13 @@ def _thoracic(bone: Bone) -> list[Limb]:
             Limb(
                 at(side * (x - 0.5), y - 1, z),
                 at(side * (x - 0.5), y + 0.5, 0.42 * reach),
-                (3.2, 4.8, 2.6),
+                (2.8, 4.4, 2.3),
                 bone.axes[:, 0],
             ),
             Limb(
                 at(side * (x - 2.5), y + 5, 0),
                 at(side * (x - 2.5), y + 5.8, -0.58 * reach),
-                (3.2, 4.6, 2.6),
+                (2.8, 4.4, 2.3),
                 bone.axes[:, 0],
             ),
         ]

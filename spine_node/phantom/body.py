@@ -14,36 +14,57 @@ from spine_node.phantom.shapes import Limb, rod, smooth_min, unit
 Point = NDArray[np.float64]
 
 
-def _radius(
-    x: Field | NDArray[np.float64], y: Field | NDArray[np.float64], notch: float
-) -> NDArray[np.floating]:
-    """1 on the outline of an endplate in unit coordinates (x left, y posterior, -1..1)."""
-    x2 = x * x
-    dent = np.maximum(1 - x2 * 1.6, 0)
-    behind = np.maximum(y, 0) * (1 + notch * dent * dent)
-    y2 = np.where(y > 0, behind, y) ** 2
-    round_ = x2 + y2
-    square = np.sqrt(x2 * x2 + y2 * y2)
-    return np.asarray(np.sqrt(np.where(y > 0, 0.45 * round_ + 0.55 * square, round_)))
+@dataclass(frozen=True, slots=True)
+class Outline:
+    """The shape of an endplate in unit coordinates (x left, y posterior, both -1..1).
+
+    Attributes
+    ----------
+    notch : float
+        Fraction by which the back is dented at the midline (kidney).
+    point : float
+        Fraction by which the front is narrower than an ellipse (heart).
+    """
+
+    notch: float = 0.08
+    point: float = 0.0
+
+    def radius(self, x: NDArray[np.floating], y: NDArray[np.floating]) -> NDArray[np.floating]:
+        """1 on the outline, less inside."""
+        behind = np.maximum(y, 0)
+        if self.point:
+            x = x * (1 + self.point * np.minimum(y, 0) ** 2)
+        x2 = x * x
+        dent = np.maximum(1 - x2 * 1.6, 0)
+        behind = behind * (1 + self.notch * dent * dent)
+        y2 = np.where(y > 0, behind, y) ** 2
+        round_ = x2 + y2
+        square = np.sqrt(x2 * x2 + y2 * y2)
+        return np.asarray(np.sqrt(np.where(y > 0, 0.45 * round_ + 0.55 * square, round_)))
+
+    @property
+    def back(self) -> float:
+        """Where the outline crosses the midline behind."""
+        return 1 / (1 + self.notch)
 
 
-@lru_cache(maxsize=64)
-def _outline(notch: float) -> tuple[float, float, float, float]:
-    """Centroid (y), mean of the dish, its slope along y, and back edge on the midline; unit coordinates.
+@lru_cache(maxsize=1024)
+def _moments(outline: Outline) -> tuple[float, float, float]:
+    """Centroid (y), mean of the dish and its slope along y; unit coordinates.
 
     The dish is (1 - radius^2)^2. Mean and slope are those of the least-squares plane over the
     outline, so that a dished endplate keeps the plane it was given.
     """
-    c = (np.arange(400) + 0.5) / 200 - 1
-    x, y = np.meshgrid(c, c * 1.05, indexing="ij")
-    r = _radius(x, y, notch)
+    c = (np.arange(180) + 0.5) / 90 - 1
+    x, y = np.meshgrid(c * 1.02, c * 1.02, indexing="ij")
+    r = outline.radius(x, y)
     inside = r < 1
     yi = y[inside]
     centroid = float(yi.mean())
     dish = (1 - r[inside] ** 2) ** 2
     mean = float(dish.mean())
     slope = float(((dish - mean) * (yi - centroid)).sum() / ((yi - centroid) ** 2).sum())
-    return centroid, mean, slope, 1 / (1 + notch)
+    return centroid, mean, slope
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,8 +83,7 @@ class Body:
         At the inferior, at the superior endplate.
     waist : float
         Fraction by which the body is narrower at mid height.
-    notch : float
-        Fraction by which the back of the outline is dented at the midline.
+    outline : Outline
     spurs : tuple of Limb
         Osteophytes, part of the body (and of its centroid) but not of its endplates.
     """
@@ -77,7 +97,7 @@ class Body:
     half_depth_mm: tuple[float, float]
     waist: float
     concavity_mm: tuple[float, float]
-    notch: float
+    outline: Outline
     spurs: tuple[Limb, ...] = ()
 
     @property
@@ -93,8 +113,8 @@ class Body:
     @property
     def back_mm(self) -> float:
         """Depth of the posterior wall behind the axis, at mid height on the midline."""
-        centroid, _, _, back = _outline(self.notch)
-        return (back - centroid) * float(np.mean(self.half_depth_mm)) * (1 - self.waist)
+        centroid, *_ = _moments(self.outline)
+        return (self.outline.back - centroid) * float(np.mean(self.half_depth_mm)) * (1 - self.waist)
 
     def box(self) -> tuple[Point, Point]:
         """Two corners of a box in mm that holds the body."""
@@ -117,7 +137,7 @@ class Body:
     def distance(self, at: Lattice) -> Field:
         """Signed distance at each voxel, mm, negative inside."""
         X, Y, _ = self.axes.T
-        centroid, mean, slope, _ = _outline(self.notch)
+        centroid, mean, slope = _moments(self.outline)
         above = at.along(self.superior_normal, self.superior_mm)
         below = -at.along(self.inferior_normal, self.inferior_mm)
         t = np.clip(-below / np.maximum(-(above + below), np.float32(1e-3)), 0, 1)
@@ -129,7 +149,7 @@ class Body:
         x = at.along(X, self.inferior_mm) / half[0]
         y = at.along(Y, self.inferior_mm) / half[1]
         y += np.float32(centroid)
-        k = _radius(x, y, self.notch).astype(np.float32)
+        k = self.outline.radius(x, y).astype(np.float32)
         gradient = np.sqrt((x / half[0]) ** 2 + (y / half[1]) ** 2)
         side = k * (k - 1) / np.maximum(gradient, np.float32(1e-3))
         dish = np.maximum(1 - k * k, 0)
@@ -163,8 +183,8 @@ class Body:
             (self.superior_mm, self.superior_normal) if top else (self.inferior_mm, self.inferior_normal)
         )
         a, b = self.half_width_mm[top], self.half_depth_mm[top]
-        centroid, _, _, back = _outline(self.notch)
-        side = float(_side(self.notch, centroid))
+        centroid, *_ = _moments(self.outline)
+        back, side = self.outline.back, _side(self.outline, centroid)
 
         def on_plane(x: float, y: float) -> Point:
             flat = x * self.axes[:, 0] + y * self.axes[:, 1]
@@ -184,9 +204,9 @@ def _sum_but(filled: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
     return np.asarray(filled.sum(axis=tuple(a for a in range(3) if a != axis)))
 
 
-@lru_cache(maxsize=64)
-def _side(notch: float, y: float) -> float:
+@lru_cache(maxsize=1024)
+def _side(outline: Outline, y: float) -> float:
     """Half width of the outline at this y, unit coordinates."""
     x = np.linspace(0.5, 1.2, 1401)
-    inside = _radius(x, np.full_like(x, y), notch) < 1
+    inside = outline.radius(x, np.full_like(x, y)) < 1
     return float(x[inside][-1])

@@ -189,7 +189,7 @@ def _image(
     grain_halo = int(np.ceil(3 * grain_voxels.max())) + 1
     centre = ((rows - 1) / 2, (columns - 1) / 2)
     plane = (float(at.spacing_mm[1]), float(at.spacing_mm[2]))
-    rings = physics.ring_profile(seed, scanner, (rows, columns), plane, centre) if scanner.rings else None
+    pattern, rim = physics.axial_pattern(seed, scanner, (rows, columns), plane)
     j, i = np.ogrid[:rows, :columns]
     outside = np.hypot((j - centre[0]) * plane[0], (i - centre[1]) * plane[1]) > scanner.field_radius_mm
     z = at.along([0, 0, 1], np.zeros(3))[:, 0, 0].astype(np.float64)
@@ -229,7 +229,8 @@ def _image(
             noise=physics.grain(seed + 1, (start, stop), (rows, columns), grain_voxels, grain_halo, n),
             shade=fields.refine(shade, at.shape, (start, stop)),
             relative_noise=fields.refine(relative_noise, at.shape, (start, stop)),
-            rings=rings,
+            pattern=pattern,
+            rim=rim,
             heights=heights[start:stop],
             spacing_mm=plane,
         )

@@ -28,10 +28,12 @@ class Scanner:
         Standard deviation of the noise (CT-like units), and its correlation length.
     cupping, veil, cone, hardening : float
         Depth of the shading terms, CT-like units.
-    rings : float
-        Amplitude of ring artefacts.
+    rings, rays : float
+        Amplitude of ring artefacts, and of streaks from too few views.
     field_radius_mm : float
         Radius of the reconstructed cylinder; what lies outside it was not imaged.
+    rim : float
+        Brightness of the truncated body at the cylinder's edge.
     ghost : tuple of float
         Weight and shift (x, y) in mm of a second, swayed image.
     seam : tuple of float
@@ -48,6 +50,8 @@ class Scanner:
     cone: float = 0.0
     hardening: float = 0.0
     rings: float = 0.0
+    rays: float = 0.0
+    rim: float = 0.0
     field_radius_mm: float = np.inf
     ghost: tuple[float, float, float] = (0.0, 0.0, 0.0)
     seam: tuple[float, float, float] = (0.5, 0.0, 0.0)
@@ -79,6 +83,8 @@ class Scanner:
             cone=maybe(0.4, 20, 180),
             hardening=maybe(0.5, 40, 250),
             rings=maybe(0.25, 8, 60),
+            rays=maybe(0.2, 5, 40),
+            rim=maybe(0.5, 50, 400),
             field_radius_mm=float(rng.uniform(120, 210)) if rng.random() < 0.45 else np.inf,
             ghost=(float(rng.uniform(0.1, 0.4)), *(float(v) for v in rng.normal(0, 1.2, 2)))
             if rng.random() < 0.3
@@ -159,22 +165,29 @@ def shading(
     return out, noise
 
 
-def ring_profile(
-    seed: int,
-    scanner: Scanner,
-    plane: tuple[int, int],
-    spacing_mm: tuple[float, float],
-    centre: tuple[float, float],
-) -> Field:
-    """Rings about the axis of rotation, for one slice (and, in a flat detector, for all of them)."""
+def axial_pattern(
+    seed: int, scanner: Scanner, plane: tuple[int, int], spacing_mm: tuple[float, float]
+) -> tuple[Field | None, Field | None]:
+    """Rings and view streaks about the axis of rotation; and the rim, which only a body shows.
+
+    Both are the same in every slice; None where there are none.
+    """
     j, i = np.ogrid[: plane[0], : plane[1]]
-    radius = np.hypot((j - centre[0]) * spacing_mm[0], (i - centre[1]) * spacing_mm[1])
-    rng = np.random.default_rng([seed, 4711])
-    profile = rng.standard_normal(2048)
-    profile = np.where(rng.random(2048) < 0.12, profile * 2.5, 0.2 * profile)
-    index = np.minimum((radius / 0.8).astype(int), 2047)
-    fade = 1 / (1 + radius / 120)
-    return (scanner.rings * ndimage.gaussian_filter1d(profile, 0.7)[index] * fade).astype(np.float32)
+    y, x = (j - (plane[0] - 1) / 2) * spacing_mm[0], (i - (plane[1] - 1) / 2) * spacing_mm[1]
+    radius = np.hypot(x, y)
+    pattern = rim = None
+    if scanner.rings or scanner.rays:
+        rng = np.random.default_rng([seed, 4711])
+        profile = rng.standard_normal(2048)
+        profile = np.where(rng.random(2048) < 0.12, profile * 2.5, 0.2 * profile)
+        rings = ndimage.gaussian_filter1d(profile, 0.7)[np.minimum((radius / 0.8).astype(int), 2047)]
+        views, phase = int(rng.integers(80, 220)), rng.uniform(0, 6.28)
+        rays = np.sin(views * np.arctan2(y, x) + phase) * np.clip(radius / 150, 0, 1) ** 2
+        pattern = (scanner.rings * rings / (1 + radius / 120) + scanner.rays * rays).astype(np.float32)
+    if scanner.rim and np.isfinite(scanner.field_radius_mm):
+        beyond = np.minimum(radius - scanner.field_radius_mm, 0)
+        rim = (scanner.rim * np.exp(beyond / 9)).astype(np.float32)
+    return pattern, rim
 
 
 def expose(
@@ -184,7 +197,8 @@ def expose(
     noise: Field,
     shade: Field,
     relative_noise: Field,
-    rings: Field | None,
+    pattern: Field | None,
+    rim: Field | None,
     heights: NDArray[np.float64],
     spacing_mm: tuple[float, float],
 ) -> Field:
@@ -195,8 +209,10 @@ def expose(
         image = (1 - weight) * image + weight * swayed
     image = image + shade
     image += np.float32(scanner.noise) * noise * relative_noise
-    if rings is not None:
-        image += rings
+    if rim is not None:
+        image += rim * (image > -600)
+    if pattern is not None:
+        image += pattern
     at, step, gain = scanner.seam
     if step or gain:
         upper = np.clip((heights - at) * 60 + 0.5, 0, 1).astype(np.float32)[:, None, None]

@@ -14,6 +14,7 @@ import numpy as np
 
 from spine_node.phantom import dimensions as dims
 from spine_node.phantom import profiles
+from spine_node.phantom.body import Outline
 from spine_node.phantom.profiles import Curve
 
 LEVELS_DOWN: tuple[str, ...] = (
@@ -22,6 +23,9 @@ LEVELS_DOWN: tuple[str, ...] = (
     *(f"L{n}" for n in range(1, 6)),
 )
 """The usual 24 vertebrae, cranial to caudal."""
+
+
+OVAL = Outline()
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +42,8 @@ class Segment:
     """One vertebra and the disc below it, as numbers.
 
     Slopes are positive when an endplate faces forward, tilts when its normal leans to the left,
-    rotation when the body turns to the left; all degrees, patient frame.
+    rotation when the body turns to the left; all degrees, patient frame. `quirk` seeds the small
+    asymmetries of the posterior elements; 0 has none.
     """
 
     level: str
@@ -51,7 +56,9 @@ class Segment:
     waist: float = 0.09
     concavity_superior_mm: float = 0.8
     concavity_inferior_mm: float = 1.2
+    outline: Outline = OVAL
     osteophytes: tuple[Osteophyte, ...] = ()
+    quirk: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +135,9 @@ def standing_spec(
     rng = rng or np.random.default_rng(0)
     fractures = fractures or {}
     up = list(reversed(levels))
-    sizes = [profiles.own_size(dims.SIZES[level], scale, variation, rng) for level in up]
+    # the twelve spines of Panjabi were small ones
+    stretch = np.exp(variation * rng.normal((0.03, 0.05, 0.01), (0.06, 0.07, 0.05)))
+    sizes = [profiles.own_size(dims.SIZES[level], scale, stretch, variation, rng) for level in up]
     sizes = [profiles.crushed(s, fractures.get(level, 0.0)) for s, level in zip(sizes, up, strict=True)]
     slope = profiles.slopes(up, sizes, SS_deg, LL_deg, TK_deg, C2_slope_deg, fractures, variation, rng)
     tilt = profiles.tilts(up, sizes, curves, s1_tilt_deg, balance_mm, variation, rng)
@@ -148,6 +157,8 @@ def standing_spec(
                 waist=float(np.clip(0.09 + variation * rng.normal(0, 0.02), 0.05, 0.14)),
                 concavity_superior_mm=float(np.clip(0.8 + variation * rng.normal(0.2, 0.5), 0.1, 2.5)),
                 concavity_inferior_mm=float(np.clip(1.2 + variation * rng.normal(0.2, 0.6), 0.1, 3.0)),
+                outline=_outline(level, variation, rng),
+                quirk=int(rng.integers(1, 2**31)) if variation else 0,
                 osteophytes=_osteophytes(rng, spurs) if level not in ("C1", "C2") else (),
             )
         )
@@ -162,6 +173,16 @@ def standing_spec(
         curves=curves,
         scale=scale,
         **person,  # type: ignore[arg-type]
+    )
+
+
+def _outline(level: str, variation: float, rng: np.random.Generator) -> Outline:
+    """Kidney-shaped lumbar, heart-shaped mid-thoracic, oval cervical endplates."""
+    notch = {"C": 0.04, "T": 0.13, "L": 0.08}[level[0]] if level not in ("L5", "L6") else 0.02
+    point = 0.28 if level[0] == "T" and 4 <= int(level[1:]) <= 10 else 0.1 if level[0] == "T" else 0.0
+    return Outline(
+        notch=float(np.clip(notch + variation * rng.normal(0, 0.03), 0, 0.25)),
+        point=float(np.clip(point + variation * rng.normal(0, 0.09), 0, 0.6)),
     )
 
 

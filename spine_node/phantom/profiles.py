@@ -41,8 +41,13 @@ class Curve:
     rotation_ratio: float
 
 
-def own_size(size: LevelSize, scale: float, variation: float, rng: np.random.Generator) -> LevelSize:
-    """The average level at this person's size, each length varied by some per cent."""
+def own_size(
+    size: LevelSize, scale: float, stretch: Profile, variation: float, rng: np.random.Generator
+) -> LevelSize:
+    """The average level at this person's size, each length varied by some per cent.
+
+    `stretch` holds factors for width, depth and height of this person's bodies, shape (3,).
+    """
     angles = {"wedge_deg", "disc_deg", "spinous_drop_deg"}
     factor = {
         name: scale
@@ -50,6 +55,8 @@ def own_size(size: LevelSize, scale: float, variation: float, rng: np.random.Gen
         for name in size.__dataclass_fields__
         if name not in angles
     }
+    for name, by in zip(("width_mm", "depth_mm", "height_mm"), stretch, strict=True):
+        factor[name] *= float(by)
     changes = {name: getattr(size, name) * by for name, by in factor.items()}
     changes["spinous_drop_deg"] = size.spinous_drop_deg + variation * float(rng.normal(0, 5))
     return replace(size, **changes)

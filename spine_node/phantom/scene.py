@@ -302,5 +302,5 @@ def disc_between(upper: Body, lower: Body) -> Body:
         half_depth_mm=(lower.half_depth_mm[1], upper.half_depth_mm[0]),
         waist=-0.02,
         concavity_mm=(-lower.concavity_mm[1], -upper.concavity_mm[0]),
-        notch=upper.notch,
+        outline=upper.outline,
     )

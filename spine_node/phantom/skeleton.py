@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from spine_node.anatomy.landmarks import Endplate, FemoralHead, Spine, Vertebra, Vertical
 from spine_node.phantom import dimensions as dims
-from spine_node.phantom.body import Body
+from spine_node.phantom.body import Body, Outline
 from spine_node.phantom.pose import Segment, SpineSpec
 from spine_node.phantom.shapes import unit
 
@@ -127,7 +127,7 @@ def _s1_body(spec: SpineSpec, centre: Point, normal: Point, hip_axis: Point) -> 
         half_depth_mm=(0.68 * b, b),
         waist=0.03,
         concavity_mm=(0.0, 0.6),
-        notch=0.10,
+        outline=Outline(notch=0.10),
     )
 
 
@@ -153,7 +153,7 @@ def _bone(
         half_depth_mm=(depth_below / 2, size.depth_mm / 2),
         waist=segment.waist * (0.6 if region == "C" else 1.0),
         concavity_mm=(segment.concavity_inferior_mm, segment.concavity_superior_mm),
-        notch={"C": 0.04, "T": 0.12}.get(region, 0.08 if segment.level not in ("L5", "L6") else 0.02),
+        outline=segment.outline,
     )
     spurs = tuple(
         body.spur(superior=o.superior, azimuth_deg=o.azimuth_deg, length_mm=o.length_mm)

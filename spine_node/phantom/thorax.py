@@ -49,7 +49,8 @@ def _rib(bone: Bone, side: float, scale: float) -> list[Limb]:
     down /= np.linalg.norm(down)
     size = bone.segment.size
     head = bone.body.middle_mm + side * X * (size.width_mm / 2 + 2) + Y * (bone.body.back_mm - 2)
-    head = head + Z * (0.25 * size.height_mm if number < 11 else 0.0)
+    # T2 to T9 share their rib with the disc above
+    head = head + Z * ({1: 0.25, 10: 0.3, 11: 0.1, 12: 0.05, 13: 0.0}.get(number, 0.45) * size.height_mm)
     reach = RIB_REACH[number] * scale
     depth = reach * (0.80 if number > 2 else 0.72)
     slope = np.radians(22 if number > 2 else 14)

@@ -225,8 +225,13 @@ class Surroundings:
                 1.25 - (self.z - z("T9")) / (z("T3") - z("T9")) * 0.5, 0.6, 1.4
             )
             lung = np.maximum(lung, (middle - s * (self.x - sx)).astype(np.float32) * 0.7)
-            spine = np.hypot(self.x - sx, (self.y - sy - 14 * k) * 0.8) - np.float32(25 * k)
+            spine = np.hypot(self.x - sx, (self.y - sy - 14 * k) * 0.8) - np.float32(
+                self._rng.uniform(19, 25) * k
+            )
             lung = np.maximum(lung, -spine.astype(np.float32))
+            # behind the ribs' necks lie the erector muscles
+            behind = self.y - sy - 9 * k - 0.6 * np.abs(self.x - sx)
+            lung = np.maximum(lung, (0.85 * behind).astype(np.float32))
             self._add("lung", lung)
         y8 = float(np.interp(z("T8"), self.path[:, 2], self.path[:, 1]))
         x8 = float(np.interp(z("T8"), self.path[:, 2], self.path[:, 0]))
