@@ -9,13 +9,12 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from spine_node.dicom.pictures import write_pictures
-from spine_node.dicom.stl import write_stl
 from spine_node.errors import Refused
-from spine_node.nifti import write_label_map
-from spine_node.pipeline import Results
+
+if TYPE_CHECKING:
+    from spine_node.pipeline import Results
 
 DONE = "done.json"
 """Written last: its presence says that the folder is complete."""
@@ -49,6 +48,11 @@ def write_results(results: Results, out: Path) -> dict[str, Any]:
     Refused
         If `out` holds something else than results.
     """
+    # Here, not above: the main process reads done.json and must start without these.
+    from spine_node.dicom.pictures import write_pictures
+    from spine_node.dicom.stl import write_stl
+    from spine_node.nifti import write_label_map
+
     require_replaceable(out)
     partial = out.with_name(out.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
