@@ -7,11 +7,15 @@ from torch import Tensor
 from torch.nn import functional
 
 from spine_node.anatomy.levels import LEVELS
-from spine_node.segmentation.classes import IGNORED, LEVEL_CLASSES, TISSUES
+from spine_node.segmentation.classes import BODY, IGNORED, LEVEL_CLASSES, SACRUM, TISSUES
 from spine_node.segmentation.networks import Heads
 
 TISSUE_WEIGHTS = (0.6, 1.0, 1.2, 1.0, 1.0, 1.2)
 """Cross-entropy weight of each tissue: thin and small ones a little more than background."""
+
+EDGE_WEIGHT = 5.0
+"""Cross-entropy weight at the surface of bodies and sacrum: angles are measured on endplates, and a
+thoracic disc is two voxels thick."""
 
 NEIGHBOUR = 0.05
 """Share of the level target given to each neighbouring level: one level off is the honest doubt."""
@@ -34,13 +38,26 @@ def spine_loss(
         Of the offset and of the level part.
     """
     said = torch.log_softmax(heads.semantic.float().contiguous(), dim=1)
-    outline = functional.nll_loss(said, tissue, weight=said.new_tensor(TISSUE_WEIGHTS), ignore_index=IGNORED)
+    each = functional.nll_loss(
+        said, tissue, weight=said.new_tensor(TISSUE_WEIGHTS), ignore_index=IGNORED, reduction="none"
+    )
+    outline = (each * _edge_weight(tissue)).mean()
     overlap = soft_dice_loss(said.exp(), tissue)
     votes = _offset_loss(heads.offset.float(), offset)
     names = _level_loss(heads.level.float(), level)
     total = outline + overlap + weights[0] * votes + weights[1] * names
     parts = {"outline": outline, "overlap": overlap, "offset": votes, "level": names}
     return total, {name: float(part.detach()) for name, part in parts.items()}
+
+
+def _edge_weight(tissue: Tensor) -> Tensor:
+    """1, and `EDGE_WEIGHT` within two voxels of the surface of bodies and sacrum."""
+    plated = ((tissue == BODY) | (tissue == SACRUM)).float().unsqueeze(1)
+    grown, shrunk = plated, -plated
+    for _ in range(2):
+        grown = functional.max_pool3d(grown, 3, 1, 1)
+        shrunk = functional.max_pool3d(shrunk, 3, 1, 1)
+    return 1 + (EDGE_WEIGHT - 1) * (grown + shrunk).squeeze(1)
 
 
 def soft_dice_loss(chance: Tensor, tissue: Tensor) -> Tensor:

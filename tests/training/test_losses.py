@@ -74,3 +74,15 @@ def test_dice_is_that_of_the_counts():
     chance[:, BODY, :, :, :1] = 1
     chance[:, 0, :, :, 1:] = 1
     assert 1 - float(soft_dice_loss(chance, tissue)) == pytest.approx((2 * 4 + 1) / (4 + 8 + 1))
+
+
+def test_a_slip_at_an_endplate_costs_more_than_one_in_soft_tissue():
+    tissue = torch.zeros(1, 24, 24, 24, dtype=torch.int64)
+    tissue[0, 2:8, 2:8, 2:8] = BODY
+    rest = (torch.full((1, 3, 12, 12, 12), torch.nan), torch.full((1, 12, 12, 12), IGNORED))
+    costs = []
+    for slip in (8, 20):
+        said = tissue.clone()
+        said[0, slip, 4, 4] = BODY
+        costs.append(spine_loss(heads_for(said, *rest), tissue, *rest)[1]["outline"])
+    assert costs[0] > 3 * costs[1]
