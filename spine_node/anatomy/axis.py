@@ -21,6 +21,8 @@ def rough_axes(pieces: Sequence[Pieces], vertical: FloatArray) -> dict[str, Floa
     posterior the way from the body to its posterior elements; a vertebra without takes that of the
     nearest one that has them.
     """
+    if not pieces:
+        return {}
     centres = np.array([p.centre_mm for p in pieces])
     cranial = _tangents(centres, vertical)
     known = [i for i, p in enumerate(pieces) if p.posterior_centre_mm is not None]
@@ -41,6 +43,12 @@ def _tangents(centres: FloatArray, vertical: FloatArray) -> FloatArray:
     """Cranial tangents, shape (n, 3), of points ordered cranial to caudal."""
     if len(centres) == 1:
         return vertical[None]
-    steps = np.linalg.norm(np.diff(centres, axis=0), axis=1)
+    half = len(centres) // 2
+    # Where two levels are swapped the line must not double back: position decides, not the label.
+    up = centres[:half].mean(axis=0) - centres[-half:].mean(axis=0)
+    order = np.argsort(-(centres @ up))
+    steps = np.linalg.norm(np.diff(centres[order], axis=0), axis=1)
     along = np.concatenate([[0.0], np.cumsum(np.maximum(steps, 1e-3))])
-    return unit(-np.gradient(centres, along, axis=0, edge_order=2 if len(centres) > 2 else 1))
+    tangents = np.empty_like(centres)
+    tangents[order] = -np.gradient(centres[order], along, axis=0, edge_order=2 if len(centres) > 2 else 1)
+    return unit(tangents)

@@ -19,6 +19,9 @@ from spine_node.parameters.uncertainty import (
 )
 from spine_node.parameters.view import Reading, View
 
+SIDELESS = 0.05
+"""Smaller numbers, mm or degrees, are printed as 0.0 and lie on no side."""
+
 
 def sagittal_arm(plate: Endplate) -> Line:
     """An endplate as a line seen from the side."""
@@ -87,9 +90,11 @@ def head_height_difference(view: View) -> Reading:
     return Reading(value, 2 * hip_sigma_mm(view), (hip_axis(view),), side=side_of(value))
 
 
-def side_of(value: float) -> str:
-    """The side that a left-positive number names."""
-    return "left" if value >= 0 else "right"
+def side_of(value: float) -> str | None:
+    """The side that a left-positive number names; none for what is reported as 0.0."""
+    if abs(value) < SIDELESS:
+        return None
+    return "left" if value > 0 else "right"
 
 
 def _head_difference(view: View) -> FloatArray:
