@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,8 +23,9 @@ from spine_node.inbox import Inbox, ReceivedSeries
 from spine_node.ledger import Ledger
 from spine_node.logs import logger
 
-OVER = ("analysed", "delivered", "undelivered", "refused", "ignored", "failed")
-"""States of a job after which its instances need no claim any more."""
+OVER = ("analysed", "delivered", "undelivered", "refused", "failed")
+"""States of a job after which the same instances are not analysed again. An ignored series was never
+analysed: when the rules take it now, its job begins."""
 
 log = logger("intake")
 
@@ -54,9 +56,18 @@ class Intake:
     _waiting: dict[str, tuple[float, str]] = field(default_factory=dict)
 
     def resume(self) -> None:
-        """Open the jobs of series that were claimed when the last process ended."""
+        """Go on with what was claimed when the last process, or the last look, ended in the middle.
+
+        A claim that the ledger knows is enqueued, which changes nothing when it was; any other is given
+        back and judged anew, as it may have been claimed only to be refused.
+        """
+        jobs = {job.folder: job.job for job in self.ledger.jobs()}
         for series_uid in self.inbox.claimed():
-            self._open(series_uid)
+            job = jobs.get(str(self.inbox.claim(series_uid)))
+            if job is None:
+                self.inbox.reopen(series_uid)
+            else:
+                self.enqueue(job)
 
     def look(self) -> None:
         """Judge every series that has been quiet long enough."""
@@ -78,37 +89,49 @@ class Intake:
 
     def _verdict(self, series: ReceivedSeries) -> str | None:
         """Claim, refuse or ignore the series and give None; or say why it is not complete yet."""
+        headers: list[Dataset] = []
         try:
             headers = read_headers(series.paths)
+            decision = select(headers, self.settings.rules)
+            completeness = is_complete(headers)
         except SeriesRefused as refusal:
             self._refuse(series, str(refusal))
             return None
-        decision = select(headers, self.settings.rules)
+        except Exception:  # noqa: BLE001 - a bug met on one series must not end the receiver of all others
+            self._settle(series, headers, "failed", traceback.format_exc())
+            return None
         if not decision.accepted:
             self._settle(series, headers, "ignored", decision.reason)
             return None
-        completeness = is_complete(headers)
         if not completeness.complete:
             return completeness.reason
         self.inbox.claim(series.series_uid)
         self._waiting.pop(series.series_uid, None)
-        self._open(series.series_uid)
+        self._open(series.series_uid, headers)
         return None
 
-    def _open(self, series_uid: str) -> None:
+    def _open(self, series_uid: str, headers: Sequence[Dataset]) -> None:
         folder = self.inbox.claim(series_uid)
-        headers = read_headers(sorted(folder.glob("*.dcm")))
-        job = self.name_job([str(h.SOPInstanceUID) for h in headers])
+        paths = paths_of(folder)
+        job = self.name_job([path.stem for path in paths])
         study_uid = str(headers[0].get("StudyInstanceUID", ""))
-        if self.ledger.open_job(job, series_uid, study_uid, len(headers), folder):
-            log.info("series_claimed", job=job, series_uid=series_uid, instances=len(headers))
-        else:
+        known = None
+        if not self.ledger.open_job(job, series_uid, study_uid, len(paths), folder):
             known = self.ledger.job(job)
-            if known is not None and known.state in OVER:
-                log.info("series_known", job=job, series_uid=series_uid, state=known.state)
-                self.inbox.finish(series_uid)
-                return
+        if known is not None and known.state in OVER:
+            log.info("series_known", job=job, series_uid=series_uid, state=known.state)
+            settled = self._ended(known.state)(series_uid, known.reason)
+            self.ledger.set_state(job, known.state, known.reason, settled)
+            return
+        if known is not None:
+            self.ledger.set_state(job, "received", folder=folder)
+        log.info("series_claimed", job=job, series_uid=series_uid, instances=len(paths))
         self.enqueue(job)
+
+    def _ended(self, state: str) -> Callable[[str, str], Path]:
+        """How the inbox settles the series of a job in this state."""
+        ends = {"refused": self.inbox.refuse, "failed": self.inbox.fail, "ignored": self.inbox.ignore}
+        return ends.get(state, lambda series_uid, _reason: self.inbox.finish(series_uid))
 
     def _refuse(self, series: ReceivedSeries, reason: str) -> None:
         try:
@@ -118,13 +141,14 @@ class Intake:
         self._settle(series, headers, "refused", reason)
 
     def _settle(self, series: ReceivedSeries, headers: Sequence[Dataset], state: str, reason: str) -> None:
-        settle = self.inbox.refuse if state == "refused" else self.inbox.ignore
-        self.inbox.claim(series.series_uid)
-        folder = settle(series.series_uid, reason)
-        self._waiting.pop(series.series_uid, None)
         job = self.name_job([path.stem for path in series.paths])
         study_uid = str(headers[0].get("StudyInstanceUID", "")) if headers else ""
-        self.ledger.open_job(job, series.series_uid, study_uid, len(series.paths), folder)
+        # The ledger first: killed after it, the series is still receiving, and judged again.
+        self.ledger.open_job(job, series.series_uid, study_uid, len(series.paths), series.paths[0].parent)
+        self.ledger.set_state(job, state, reason)
+        self.inbox.claim(series.series_uid)
+        folder = self._ended(state)(series.series_uid, reason)
+        self._waiting.pop(series.series_uid, None)
         self.ledger.set_state(job, state, reason, folder)
         log.warning(
             f"series_{state}", job=job, series_uid=series.series_uid, reason=reason, folder=str(folder)

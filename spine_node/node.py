@@ -15,16 +15,17 @@ import sys
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from types import FrameType
 
 from spine_node import __version__
 from spine_node.config import RESULTS, Settings
-from spine_node.errors import PeerUnavailable, SpineNodeError, Unavailable
+from spine_node.errors import PeerUnavailable, Unavailable
 from spine_node.inbox import Inbox
 from spine_node.intake import Intake, job_id, paths_of
-from spine_node.ledger import Ledger, database_url
+from spine_node.ledger import Job, Ledger, database_url
 from spine_node.logs import logger
 from spine_node.network.scp import StorageSCP
 from spine_node.network.scu import echo, send
@@ -34,6 +35,9 @@ from spine_node.workflows import ANALYSE, DELIVER, Engine, Work
 
 LOOK_EVERY_S = 0.25
 """How often the intake looks at the inbox; adds at most this to the time to a result."""
+
+LOST_EVERY_S = 5.0
+"""How often the engine is asked for jobs that it has stopped to run."""
 
 log = logger("node")
 
@@ -69,27 +73,23 @@ def serve(settings: Settings, config_path: Path | None) -> None:
         max_associations=settings.scp.max_associations,
         idle_timeout_s=settings.scp.idle_timeout_s,
     )
-    engine.start()
-    intake.resume()
+    # The port first: whoever has it is the one node of this machine, and touches the inbox and the queues.
     try:
         port = scp.start()
-    except OSError as error:
-        engine.stop(wait_s=0)
+    except Unavailable as taken:
+        ledger.close()
         raise Unavailable(
-            f"cannot listen on {settings.scp.host}:{settings.scp.port}: {error.strerror}. "
-            "Does another node run? [scp] port in the config names another."
-        ) from error
+            f"{taken}. Does another node run? [scp] port in the config names another."
+        ) from taken
+    engine.start()
     log.info(
         "node_ready", ae_title=settings.scp.ae_title, host=settings.scp.host, port=port, model=identity.name
     )
     workers = WorkerProcess(config_path)
-    housekeeping = Housekeeping(inbox, settings)
+    rounds = Rounds(intake, Housekeeping(inbox, settings), engine, deliveries, inbox, workers)
     try:
         while not stopping.wait(LOOK_EVERY_S):
-            if workers.keep_alive():
-                for job in engine.killed_jobs():
-                    deliveries.end_killed(job, inbox)
-            _look(intake, housekeeping)
+            rounds.look()
     finally:
         scp.stop()
         workers.stop()
@@ -98,10 +98,16 @@ def serve(settings: Settings, config_path: Path | None) -> None:
         log.info("node_stopped")
 
 
-def work(settings: Settings) -> None:
-    """Serve the analysis queue until SIGTERM, or until the process that started this one is gone."""
+def work(settings: Settings, parent: int | None = None) -> None:
+    """Serve the analysis queue until SIGTERM, or until the process that started this one is gone.
+
+    Parameters
+    ----------
+    parent : int, optional
+        Process id of the node: said, not asked for, as it may be gone before this one could ask.
+    """
     stopping = _stop_signals()
-    parent = os.getppid()
+    parent = parent or os.getppid()
     url = settings.storage.database_url or database_url(settings.storage.database)
     ledger = Ledger(url)
     analyses = Analyses(settings, ledger, Inbox(settings.storage.inbox))
@@ -183,23 +189,29 @@ class Deliveries:
 
     def give_up(self, job: str, peer_name: str, reason: str) -> None:
         """The peer stayed away too long: what it did not take is undelivered."""
+        log.error("undelivered", job=job, peer=peer_name, reason=reason)
+        folder = self._settings.storage.results / job
+        if read_done(folder) is None:
+            self._ledger.set_state(job, "undelivered", f"{folder} holds no complete results any more")
+            return
         answered = {d.sop_instance_uid for d in self._ledger.deliveries(job) if d.peer == peer_name}
         peer = self._peers.get(peer_name)
         wanted = peer.results if peer is not None else RESULTS
-        for uid in _objects(self._settings.storage.results / job / "dicom", wanted):
+        for uid in _objects(folder / "dicom", wanted):
             if uid not in answered:
                 self._ledger.record_delivery(job, peer_name, uid, "undelivered", None, reason)
-        log.error("undelivered", job=job, peer=peer_name, reason=reason)
         self._conclude(job)
 
-    def end_killed(self, job: str, inbox: Inbox) -> None:
-        """A job that killed its worker too often ends, visibly, and its series is kept."""
+    def end_lost(self, job: str, reason: str, inbox: Inbox) -> None:
+        """A job that the engine has stopped to run ends, visibly, and its series is kept."""
         row = self._ledger.job(job)
-        if row is not None and row.state in ("received", "analysing"):
-            reason = "the analysis ended its process too often (out of memory?); it is not tried again"
-            folder = inbox.fail(row.series_uid, reason)
-            self._ledger.set_state(job, "failed", reason, folder)
-            log.error("analysis_abandoned", job=job, series_uid=row.series_uid, reason=reason)
+        if row is None or row.state not in ("received", "analysing", "analysed"):
+            return
+        state = "undelivered" if row.state == "analysed" else "failed"
+        self._ledger.set_state(job, state, reason)
+        if state == "failed" and _holds(inbox, row):
+            self._ledger.set_state(job, state, reason, inbox.fail(row.series_uid, reason))
+        log.error("job_lost", job=job, series_uid=row.series_uid, state=state, reason=reason)
 
     def _conclude(self, job: str) -> None:
         done = read_done(self._settings.storage.results / job)
@@ -234,10 +246,15 @@ class Analyses:
         row = self._ledger.job(job)
         if row is None:
             raise LookupError(f"job {job} is not in the ledger")
+        if row.state in ("refused", "failed"):  # killed between that word and the engine's own note of it
+            self._end(job, row.state, row.reason)
+            return []
         out = self._settings.storage.results / job
         if read_done(out) is None:
             self._run(job, Path(row.folder), out)
-        if row.series_uid in self._inbox.claimed():
+        # The ledger first: once the claim has ended, the intake asks it about a re-sent series.
+        self._ledger.set_state(job, "analysed")
+        if _holds(self._inbox, row):
             self._ledger.set_state(job, "analysed", folder=self._inbox.finish(row.series_uid))
         peers = [peer.name for peer in self._settings.destinations]
         if not peers:
@@ -274,9 +291,10 @@ class Analyses:
         row = self._ledger.job(job)
         if row is None:
             raise LookupError(f"job {job} is not in the ledger")
-        settle = self._inbox.refuse if state == "refused" else self._inbox.fail
-        folder = settle(row.series_uid, reason)
-        self._ledger.set_state(job, state, reason, folder)
+        self._ledger.set_state(job, state, reason)
+        if _holds(self._inbox, row):
+            settle = self._inbox.refuse if state == "refused" else self._inbox.fail
+            self._ledger.set_state(job, state, reason, settle(row.series_uid, reason))
         log.warning(f"series_{state}", job=job, series_uid=row.series_uid, reason=reason.splitlines()[-1])
 
 
@@ -304,7 +322,7 @@ class WorkerProcess:
     """Keeps one worker process alive, with a growing pause when it keeps dying."""
 
     def __init__(self, config_path: Path | None) -> None:
-        self._command = [sys.executable, "-m", "spine_node", "worker"]
+        self._command = [sys.executable, "-m", "spine_node", "worker", "--parent", str(os.getpid())]
         if config_path is not None:
             self._command += ["--config", str(config_path)]
         self._process: subprocess.Popen[bytes] | None = None
@@ -312,19 +330,18 @@ class WorkerProcess:
         self._died = 0.0
         self._pause_s = 0.5
 
-    def keep_alive(self) -> bool:
-        """Start the worker if it does not run; True in the seconds after an earlier one died."""
+    def keep_alive(self) -> None:
+        """Start the worker if it does not run."""
         now = time.monotonic()
         if self._process is not None:
             status = self._process.poll()
             if status is None:
-                return 0.0 < now - self._died < 60.0
+                return
             log.error("worker_died", status=status, pid=self._process.pid)
             self._pause_s = 0.5 if now - self._started > 60 else min(self._pause_s * 2, 30.0)
             self._process, self._died = None, now
         if now - self._died >= self._pause_s:
             self._process, self._started = subprocess.Popen(self._command), now
-        return self._died > 0.0
 
     def stop(self) -> None:
         """End the worker; the job it holds is done again by the next one."""
@@ -338,14 +355,45 @@ class WorkerProcess:
             self._process.wait()
 
 
-def _look(intake: Intake, housekeeping: Housekeeping) -> None:
-    try:
-        intake.look()
-        housekeeping.look()
-    except (SpineNodeError, OSError) as error:
-        # A full or failing disk must not end the receiver: what was acknowledged stays, we look again.
-        log.error("intake_failed", reason=f"{type(error).__name__}: {error}")
-        time.sleep(1.0)
+@dataclass(slots=True)
+class Rounds:
+    """What the main process does again and again, four times a second, whatever goes wrong."""
+
+    intake: Intake
+    housekeeping: Housekeeping
+    engine: Engine
+    deliveries: Deliveries
+    inbox: Inbox
+    workers: WorkerProcess
+    _resumed: bool = False
+    _next_lost: float = 0.0
+
+    def look(self) -> None:
+        """One round. After one that failed, and at first, what it may have left half done is resumed."""
+        try:
+            if not self._resumed:
+                self.intake.resume()
+                self._resumed = True
+            self.workers.keep_alive()
+            if time.monotonic() >= self._next_lost:
+                self._next_lost = time.monotonic() + LOST_EVERY_S
+                for job, reason in self.engine.lost_jobs().items():
+                    self.deliveries.end_lost(job, reason, self.inbox)
+            self.intake.look()
+            self.housekeeping.look()
+        except Exception as error:
+            # A full disk, a locked database or a bug must not end the receiver: what was acknowledged
+            # stays, and we look again.
+            log.error("round_failed", reason=f"{type(error).__name__}: {error}", exc_info=True)
+            self._resumed = False
+            time.sleep(1.0)
+
+
+def _holds(inbox: Inbox, job: Job) -> bool:
+    """Whether the claim on the series is this job's: a later job's claim holds more instances."""
+    if job.series_uid not in inbox.claimed():
+        return False
+    return len(paths_of(inbox.claim(job.series_uid))) <= job.instances
 
 
 def _objects(folder: Path, wanted: Sequence[str]) -> dict[str, Path]:

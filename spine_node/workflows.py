@@ -110,12 +110,17 @@ class Engine:
         with SetWorkflowID(f"analyse:{job}"):
             DBOS.enqueue_workflow(ANALYSE, self._analyse, job)
 
-    def killed_jobs(self) -> list[str]:
-        """Jobs whose analysis killed its process more often than is allowed; the engine runs them no more."""
+    def lost_jobs(self) -> dict[str, str]:
+        """Jobs that the engine runs no more although their work did not end them, and why, in words."""
+        reasons = {
+            "MAX_RECOVERY_ATTEMPTS_EXCEEDED": "the analysis ended its process too often (out of memory?); "
+            "it is not tried again",
+            "ERROR": "the node could not write down how the analysis ended (disk full?); its log says more",
+        }
         ended = DBOS.list_workflows(
-            status="MAX_RECOVERY_ATTEMPTS_EXCEEDED", workflow_id_prefix="analyse:", load_input=False
+            status=list(reasons), workflow_id_prefix="analyse:", load_input=False, load_output=False
         )
-        return [w.workflow_id.removeprefix("analyse:") for w in ended]
+        return {w.workflow_id.removeprefix("analyse:"): reasons[w.status] for w in ended}
 
     def pending(self) -> Mapping[str, int]:
         """How many workflows wait or run, by queue."""
@@ -154,6 +159,9 @@ def _register(work: Work, give_up_s: float) -> tuple[Callable[..., Any], Callabl
             work.deliver(job, peer)
         except PeerUnavailable as unavailable:
             return str(unavailable)
+        except Exception as error:  # noqa: BLE001 - tried again, and given up in the end: never forgotten
+            log.error("delivery_failed", job=job, peer=peer, traceback=traceback.format_exc())
+            return f"{type(error).__name__}: {error}"
         return ""
 
     @DBOS.step(name="give_up.step.v1")

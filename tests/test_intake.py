@@ -13,6 +13,7 @@ import pydicom
 import pytest
 
 from spine_node.config import Settings
+from spine_node.dicom.series import read_headers
 from spine_node.inbox import Inbox
 from spine_node.intake import Intake, job_id
 from spine_node.ledger import Ledger, database_url
@@ -113,9 +114,60 @@ def test_a_series_that_a_killed_process_had_claimed_is_taken_up_again(
     uid = desk.receive(instances)
     desk.inbox.claim(uid)
     desk.intake.resume()
+    desk.wait(uid, QUIET_S + 1)
+    desk.intake.look()
     desk.intake.resume()
     (job,) = desk.ledger.jobs()
-    assert set(desk.enqueued) == {job.job}
+    assert desk.enqueued == [job.job, job.job]
+    assert list(desk.inbox.folders(uid)) == ["claimed"]
+
+
+def test_a_claim_that_was_to_end_in_a_refusal_is_not_analysed_after_a_kill(desk: Desk) -> None:
+    """Killed between the claim and the refusal: the next process starts, and comes to the same end."""
+    desk.inbox.store("1.2.3", "1.2.3.1", "SCANNER", [b"this is not DICOM"])
+    desk.inbox.claim("1.2.3")
+    desk.intake.resume()
+    desk.wait("1.2.3", QUIET_S + 1)
+    desk.intake.look()
+    (job,) = desk.ledger.jobs()
+    assert job.state == "refused"
+    assert Path(job.folder) == desk.inbox.folders("1.2.3")["refused"]
+    assert desk.enqueued == []
+
+
+def test_an_ignored_series_is_analysed_when_the_rules_have_changed(desk: Desk, instances: list[Path]) -> None:
+    uid = desk.receive(instances)
+    taking = desk.intake.settings
+    ignoring = [rule.model_copy(update={"min_slices": 5000}) for rule in taking.rules]
+    desk.intake.settings = taking.model_copy(update={"rules": tuple(ignoring)})
+    desk.wait(uid, QUIET_S + 1)
+    desk.intake.look()
+    assert [job.state for job in desk.ledger.jobs()] == ["ignored"]
+    desk.intake.settings = taking
+    desk.inbox.reopen(uid)
+    desk.wait(uid, QUIET_S + 1)
+    desk.intake.look()
+    (job,) = desk.ledger.jobs()
+    assert (job.state, desk.enqueued) == ("received", [job.job])
+
+
+def test_a_bug_met_on_one_series_does_not_keep_the_others_from_being_judged(
+    desk: Desk, instances: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    good = desk.receive(instances)
+    desk.inbox.store("1.2.3", "1.2.3.1", "SCANNER", [b"trips the judge"])
+
+    def trip(paths: Sequence[Path]) -> list[pydicom.Dataset]:
+        if paths[0].stem == "1.2.3.1":
+            raise ZeroDivisionError("a bug")
+        return read_headers(paths)
+
+    monkeypatch.setattr("spine_node.intake.read_headers", trip)
+    for uid in ("1.2.3", good):
+        desk.wait(uid, QUIET_S + 1)
+    desk.intake.look()
+    assert {job.series_uid: job.state for job in desk.ledger.jobs()} == {"1.2.3": "failed", good: "received"}
+    assert "ZeroDivisionError: a bug" in desk.inbox.reason("1.2.3")
 
 
 def test_a_series_analysed_before_is_recognised_and_not_done_again(desk: Desk, instances: list[Path]) -> None:

@@ -67,8 +67,8 @@ write("started", role)
 end = time.monotonic() + 60
 while time.monotonic() < end and not (folder / "stop").exists():
     time.sleep(0.1)
-    if engine.killed_jobs():
-        (folder / "killed").write_text(" ".join(engine.killed_jobs()))
+    if engine.lost_jobs():
+        (folder / "lost").write_text(" ".join(sorted(engine.lost_jobs())))
 engine.stop(0)
 """
 
@@ -152,7 +152,7 @@ def test_a_job_that_keeps_killing_its_worker_ends_and_the_others_go_on(roles: Ro
     roles.await_line("delivered good pacs")
     assert roles.diary().count("analyse killer") == MAX_KILLS + 1
     assert "analysed killer" not in roles.diary()
-    assert (roles.folder / "killed").read_text() == "killer"
+    assert (roles.folder / "lost").read_text() == "killer"
 
 
 def test_the_waits_between_attempts_double_up_to_half_an_hour() -> None:

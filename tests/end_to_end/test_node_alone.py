@@ -43,6 +43,9 @@ def test_a_series_that_never_completes_is_refused_with_its_reason_and_stays_on_d
     node.send(incomplete)
     job = node.wait_for_job(study_uid(series), "refused")
     assert f"{len(list(incomplete.glob('*.dcm')))} of" in job.reason
+    # The reason is written first, then the series is moved, then its new place is written.
+    node.wait_until(lambda: "/refused/" in node.ledger.jobs()[0].folder, "the series is set aside", 30)
+    (job,) = node.ledger.jobs()
     assert len(list(Path(job.folder).glob("*.dcm"))) == len(list(incomplete.glob("*.dcm")))
     assert "refused" in (Path(job.folder) / "reason.txt").parent.parent.name
 
