@@ -6,6 +6,7 @@ are imported by the command that needs them, so that `--help` and the receiving 
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -28,13 +29,22 @@ app = typer.Typer(
     add_completion=False,
 )
 
+
+def _device(name: str) -> str:
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
+        raise typer.BadParameter(f"{name} is none of auto, cpu, cuda, cuda:N")
+    return name
+
+
 ConfigFile = Annotated[
     Path | None,
     typer.Option(
         "--config", exists=True, dir_okay=False, help="TOML file; config/node.toml explains every key."
     ),
 ]
-Device = Annotated[str, typer.Option(help="auto (a GPU when there is one), cpu, or cuda:N.")]
+Device = Annotated[
+    str, typer.Option(callback=_device, help="auto (a GPU when there is one), cpu, or cuda:N.")
+]
 Model = Annotated[
     Path | None, typer.Option(exists=True, file_okay=False, help="Model bundle; default: models/spinenet.")
 ]
@@ -71,6 +81,8 @@ def _common(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
+    if log_level.upper() not in ("DEBUG", "INFO", "WARNING", "ERROR"):
+        raise typer.BadParameter(f"{log_level} is none of DEBUG, INFO, WARNING, ERROR")
     configure_logs(log_level)
 
 
@@ -88,12 +100,17 @@ def serve(config: ConfigFile = None) -> None:
 
 
 @app.command(hidden=True)
-def worker(config: ConfigFile = None) -> None:
+def worker(
+    config: ConfigFile = None,
+    parent: Annotated[
+        int | None, typer.Option(help="Process id of the node; the worker ends with it.")
+    ] = None,
+) -> None:
     """The process that segments and measures; `serve` starts it."""
     from spine_node.config import load_settings
     from spine_node.node import work
 
-    work(load_settings(config))
+    work(load_settings(config), parent)
 
 
 @app.command()
@@ -128,11 +145,12 @@ def analyse(
     from spine_node.dicom.series import read_series
     from spine_node.results import require_replaceable, write_results
     from spine_node.segmentation.bundle import DEFAULT_BUNDLE
-    from spine_node.segmentation.inference import BundleSegmenter
     from spine_node.tables import print_measurements
 
     require_replaceable(out)
     series = read_series(series_dir)
+    from spine_node.segmentation.inference import BundleSegmenter  # slow: only once the data are good
+
     segmenter = BundleSegmenter(model or DEFAULT_BUNDLE, device=device)
     with _progress("Analysing") as report:
         results = pipeline.analyse(series, segmenter, __version__, report)
@@ -151,9 +169,10 @@ def segment(
     model: Model = None,
 ) -> None:
     """Segment one volume into a NIfTI label map. Measures nothing."""
+    if not out.name.endswith((".nii", ".nii.gz")):
+        raise typer.BadParameter(f"{out} would not be NIfTI: name it .nii.gz or .nii", param_hint="--out")
     from spine_node import nifti
     from spine_node.segmentation.bundle import DEFAULT_BUNDLE
-    from spine_node.segmentation.inference import BundleSegmenter
 
     if source.is_dir():
         from spine_node.dicom.series import read_series
@@ -162,6 +181,8 @@ def segment(
         volume = read_volume(read_series(source))
     else:
         volume = nifti.read_volume(source)
+    from spine_node.segmentation.inference import BundleSegmenter  # slow: only once the data are good
+
     segmenter = BundleSegmenter(model or DEFAULT_BUNDLE, device=device)
     with _progress("Segmenting") as report:
         segmentation = segmenter.segment(volume, report)

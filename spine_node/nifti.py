@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 
 import nibabel as nib
@@ -10,6 +11,9 @@ import numpy as np
 from spine_node.errors import LabelMapRefused, SeriesRefused
 from spine_node.imaging.affine import lps_from_ras, ras_from_lps
 from spine_node.imaging.volume import Grid, LabelMap, Volume
+
+_UNUSABLE = (OSError, EOFError, ValueError, TypeError, zlib.error, nib.filebasedimages.ImageFileError)
+"""What reading raises for a file that is no image, is cut off, or holds colours."""
 
 
 def _read(path: Path) -> tuple[Grid, nib.spatialimages.SpatialImage]:
@@ -31,7 +35,7 @@ def read_volume(path: Path) -> Volume:
     try:
         grid, image = _read(path)
         values = np.asarray(image.dataobj, dtype=np.float32)
-    except (OSError, ValueError, nib.filebasedimages.ImageFileError) as error:
+    except _UNUSABLE as error:
         raise SeriesRefused(f"{path} is not a NIfTI volume: {error}") from error
     return Volume(grid, values)
 
@@ -47,7 +51,7 @@ def read_label_map(path: Path) -> LabelMap:
     try:
         grid, image = _read(path)
         raw = np.asarray(image.dataobj)
-    except (OSError, ValueError, nib.filebasedimages.ImageFileError) as error:
+    except _UNUSABLE as error:
         raise LabelMapRefused(f"{path} is not a NIfTI label map: {error}") from error
     labels = raw.astype(np.uint8)
     if not np.array_equal(labels, raw):

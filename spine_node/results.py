@@ -54,6 +54,7 @@ def write_results(results: Results, out: Path) -> dict[str, Any]:
     from spine_node.nifti import write_label_map
 
     require_replaceable(out)
+    out = out.resolve()  # "." has no name to put another beside
     partial = out.with_name(out.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     (partial / "dicom").mkdir(parents=True)
@@ -72,10 +73,13 @@ def write_results(results: Results, out: Path) -> dict[str, Any]:
     }
     (partial / DONE).write_text(json.dumps(done, indent=2) + "\n")
     _sync_tree(partial)
+    older = out.with_name(f".{out.name}.replaced-by-spine-node")
+    shutil.rmtree(older, ignore_errors=True)
     if out.exists():
-        shutil.rmtree(out)
+        out.rename(older)
     partial.rename(out)
     _sync_directory(out.parent)
+    shutil.rmtree(older, ignore_errors=True)
     return done
 
 
@@ -83,7 +87,7 @@ def read_done(out: Path) -> dict[str, Any] | None:
     """The contents of done.json, or None when the folder is not complete."""
     try:
         done: dict[str, Any] = json.loads((out / DONE).read_text())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
     return done
 

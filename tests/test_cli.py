@@ -1,0 +1,153 @@
+"""The commands as a shell sees them: exit status, words on stderr, results on stdout."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from tests.conftest import make_ct
+
+DONE, FAILED, REFUSED = 0, 1, 3
+
+
+def spine_node(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "spine_node", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=cwd)
+
+
+def write_nifti(path: Path, values: np.ndarray) -> Path:
+    nib.save(nib.Nifti1Image(values, np.diag([-1.0, -1.0, 1.0, 1.0])), path)
+    return path
+
+
+def refused_in_words(run: subprocess.CompletedProcess[str], *words: str) -> None:
+    assert (run.returncode, run.stdout) == (REFUSED, ""), run.stderr
+    assert "Traceback" not in run.stderr
+    assert all(word in run.stderr for word in words), run.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["no-such-command"],
+        ["measure"],
+        ["measure", "no-such-file.nii.gz"],
+        ["analyse", "."],
+        ["--log-level", "loud", "measure", __file__],
+        ["segment", __file__, "--out", "labels.png"],
+        ["segment", __file__, "--out", "labels.nii.gz", "--device", "toaster"],
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_is_1_with_words(arguments: list[str], tmp_path: Path) -> None:
+    """Not 2, the library's own: 3 is for the data, 1 for anything else."""
+    run = spine_node(*arguments, cwd=tmp_path)
+    assert (run.returncode, run.stdout) == (FAILED, "")
+    assert "Usage:" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_version_and_help_are_results() -> None:
+    assert spine_node("--version").stdout.startswith("spine-node ")
+    run = spine_node("--help")
+    assert run.returncode == DONE
+    assert all(command in run.stdout for command in ("serve", "analyse", "segment", "measure", "phantom"))
+
+
+def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    refused_in_words(spine_node("analyse", tmp_path / "in", "--out", tmp_path / "out"), "empty")
+    (tmp_path / "in" / "notes.txt").write_text("not DICOM")
+    refused_in_words(spine_node("segment", tmp_path / "in", "--out", tmp_path / "l.nii.gz"), "not DICOM")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_of_results_is_not_made_of_someone_elses_files(tmp_path: Path) -> None:
+    make_ct(tmp_path / "in")
+    (tmp_path / "thesis").mkdir()
+    (tmp_path / "thesis" / "chapter1.tex").write_text("precious")
+    run = spine_node("analyse", tmp_path / "in", "--out", tmp_path / "thesis")
+    refused_in_words(run, "something else")
+    assert (tmp_path / "thesis" / "chapter1.tex").read_text() == "precious"
+
+
+def test_a_folder_that_is_no_model_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    volume = write_nifti(tmp_path / "volume.nii.gz", np.zeros((8, 8, 8), np.float32))
+    run = spine_node("segment", volume, "--out", tmp_path / "l.nii.gz", "--model", tmp_path / "model")
+    refused_in_words(run, "not a model bundle")
+
+
+def test_what_is_no_label_map_is_refused(tmp_path: Path) -> None:
+    text = tmp_path / "labels.nii.gz"
+    text.write_text("not NIfTI")
+    refused_in_words(spine_node("measure", text), "not a NIfTI label map")
+    image = write_nifti(tmp_path / "image.nii.gz", np.linspace(-1000, 2000, 512).reshape(8, 8, 8))
+    refused_in_words(spine_node("measure", image), "Is it the image itself?")
+    whole = write_nifti(tmp_path / "noise.nii.gz", np.random.default_rng(0).normal(size=(20, 20, 20)))
+    cut = tmp_path / "cut.nii.gz"
+    cut.write_bytes(whole.read_bytes()[:20000])
+    refused_in_words(spine_node("measure", cut), "not a NIfTI label map")
+
+
+def test_an_empty_label_map_measures_nothing_and_says_so(tmp_path: Path) -> None:
+    empty = write_nifti(tmp_path / "empty.nii.gz", np.zeros((20, 20, 20), np.uint8))
+    run = spine_node("measure", empty, "--json")
+    if run.returncode == REFUSED:
+        refused_in_words(run)
+        return
+    found = json.loads(run.stdout)
+    assert (run.returncode, found["parameters"]) == (DONE, [])
+    assert all(missing["reason"] for missing in found["not_measured"])
+
+
+def test_a_config_with_an_unknown_key_is_refused_with_the_nearest(tmp_path: Path) -> None:
+    (tmp_path / "site.toml").write_text("[scp]\nprot = 104\n")
+    refused_in_words(spine_node("check", "--config", tmp_path / "site.toml"), "did you mean port?")
+
+
+def test_a_destination_that_does_not_answer_is_told_by_check(tmp_path: Path) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # bound and not listening: connections are refused
+        (tmp_path / "site.toml").write_text(
+            '[[destinations]]\nname = "pacs"\nae_title = "PACS"\nhost = "127.0.0.1"\n'
+            f"port = {nobody.getsockname()[1]}\n"
+        )
+        run = spine_node("check", "--config", tmp_path / "site.toml")
+    assert run.returncode == FAILED
+    assert "DOES NOT ANSWER" in run.stdout
+
+
+def test_a_node_whose_port_is_taken_ends_and_says_so(tmp_path: Path) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        (tmp_path / "site.toml").write_text(
+            f'[scp]\nport = {other.getsockname()[1]}\n[storage]\nfolder = "{tmp_path / "spool"}"\n'
+        )
+        run = spine_node("serve", "--config", tmp_path / "site.toml")
+    assert run.returncode == FAILED
+    assert "Does another node run?" in run.stderr
+    assert "Traceback" not in run.stderr
+
+
+def test_the_demo_does_not_empty_the_folder_it_was_given(tmp_path: Path) -> None:
+    (study := tmp_path / "demo" / "study").mkdir(parents=True)
+    (tmp_path / "demo" / ".spine-node-demo").touch()
+    paths = make_ct(study)
+    refused_in_words(spine_node("demo", study, "--out", tmp_path / "demo"), "is emptied first")
+    assert all(path.exists() for path in paths)
+
+
+def test_the_receiving_process_starts_without_the_heavy_packages() -> None:
+    heavy = ("torch", "monai", "highdicom", "matplotlib")
+    script = f"import sys, spine_node.cli, spine_node.node; print(*(m for m in {heavy} if m in sys.modules))"
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    assert (run.returncode, run.stdout.strip()) == (0, "")
