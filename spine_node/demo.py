@@ -20,6 +20,7 @@ from pathlib import Path
 
 from rich.console import Console
 
+from spine_node.dicom.series import read_headers
 from spine_node.errors import PeerUnavailable, Refused, Unavailable
 from spine_node.ledger import Job, Ledger
 from spine_node.network.peer import Peer
@@ -53,9 +54,14 @@ def run_demo(dicom_folder: Path | None, out: Path, *, use_orthanc: bool) -> None
         If results did not arrive in time.
     """
     started = time.monotonic()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started is ended then, too
+    if dicom_folder is not None and dicom_folder.resolve().is_relative_to(out.resolve()):
+        raise Refused(
+            f"{dicom_folder} lies in {out}, which is emptied first. Name another folder with --out."
+        )
+    series_of = None if dicom_folder is None else _series_by_instance(dicom_folder)
     _fresh(out)
-    source = dicom_folder or _phantom_study(out)
-    paths = sorted(p for p in source.rglob("*") if p.is_file())
+    series_of = series_of or _series_by_instance(_phantom_study(out))
     pacs = Peer(name="pacs", ae_title="DEMOPACS", host="127.0.0.1", port=_free_port())
     node = Peer(name="node", ae_title="SPINENODE", host="127.0.0.1", port=_free_port())
     with ExitStack() as processes:
@@ -63,12 +69,15 @@ def run_demo(dicom_folder: Path | None, out: Path, *, use_orthanc: bool) -> None
         console.print(f"PACS   {pacs.ae_title} on port {pacs.port}: {kind}")
         processes.enter_context(_node(node, pacs, out))
         console.print(f"Node   {node.ae_title} on port {node.port}, log in {out / 'node.log'}")
-        outcomes = send(node, paths, "DEMOMODALITY")
-        stored = sum(outcome.stored for outcome in outcomes)
-        console.print(f"Sent   {stored} of {len(paths)} instances to the node by C-STORE")
-        job = _await_results(out / "node" / "node.sqlite", out / "node.log")
+        outcomes = dict(zip(series_of, send(node, list(series_of), "DEMOMODALITY"), strict=True))
+        stored = [path for path, outcome in outcomes.items() if outcome.stored]
+        console.print(f"Sent   {len(stored)} of {len(outcomes)} instances to the node by C-STORE")
+        if not stored:
+            raise Refused(f"the node took none of them: {next(iter(outcomes.values())).detail}")
+        number = len({series_of[path] for path in stored})
+        job = _await_results(out / "node" / "node.sqlite", out / "node.log", number)
         found = find_instances(pacs, job.study_uid, calling_ae="DEMOMODALITY")
-        arrived = sorted(i.modality for i in found if i.modality in ("SEG", "SR"))
+        arrived = sorted({i.modality for i in found if i.modality in ("SEG", "SR")})
         if arrived != ["SEG", "SR"]:
             raise Unavailable(
                 f"the PACS holds {arrived or 'no result'} of the study, SEG and SR were expected"
@@ -104,6 +113,15 @@ def _phantom_study(out: Path) -> Path:
         write_phantom(generate(7, spacing_mm=1.5, clean=True), out / "study")
     console.print(f"Study  a phantom; its exact truth is in {out / 'study' / 'truth.json'}")
     return out / "study" / "dicom"
+
+
+def _series_by_instance(folder: Path) -> dict[Path, str]:
+    """Series Instance UID of each DICOM instance below a folder; DICOMDIR and other files are left out."""
+    headers = read_headers(sorted(p for p in folder.rglob("*") if p.is_file()))
+    found = {Path(str(h.filename)): str(h.SeriesInstanceUID) for h in headers if "SeriesInstanceUID" in h}
+    if not found:
+        raise Refused(f"{folder} holds no DICOM instance of a series.")
+    return found
 
 
 def _free_port() -> int:
@@ -175,7 +193,7 @@ def _node(node: Peer, pacs: Peer, out: Path) -> Iterator[None]:
         "# The node of this demo. config/node.toml explains every key.\n"
         f'[scp]\nae_title = "{node.ae_title}"\nhost = "{node.host}"\nport = {node.port}\n\n'
         f'[storage]\nfolder = "{(out / "node").resolve()}"\n\n'
-        "[series]\nquiet_s = 3.0\n\n"
+        "[series]\nquiet_s = 3.0\ngive_up_s = 60.0\n\n"
         f'[[destinations]]\nname = "pacs"\nae_title = "{pacs.ae_title}"\n'
         f'host = "{pacs.host}"\nport = {pacs.port}\n'
     )
@@ -198,21 +216,24 @@ def _await_echo(peer: Peer, process: subprocess.Popen[bytes], log: Path) -> None
             time.sleep(0.2)
 
 
-def _await_results(database: Path, log: Path) -> Job:
+def _await_results(database: Path, log: Path, series: int) -> Job:
+    """The first job whose results were delivered; a study has others too, such as localizers."""
     ledger = Ledger(f"sqlite:///{database}")
     deadline = time.monotonic() + PATIENCE_S
     with progress("Waiting") as report:
         while time.monotonic() < deadline:
             jobs = ledger.jobs()
-            if jobs:
-                job = jobs[-1]
-                report(job.fraction, f"{job.state} {job.stage}".strip())
-                if job.state == "delivered":
-                    return job
-                if job.state in ("refused", "ignored"):
-                    raise Refused(f"the node {job.state} the series: {job.reason}")
-                if job.state in ("failed", "undelivered"):
-                    raise Unavailable(f"the series {job.state}: {job.reason}\nThe node's log is {log}")
+            delivered = [job for job in jobs if job.state == "delivered"]
+            running = [job for job in jobs if job.state in ("received", "analysing", "analysed")]
+            if running:
+                report(running[0].fraction, f"{running[0].state} {running[0].stage}".strip())
+            elif delivered:
+                return delivered[0]
+            elif len({job.series_uid for job in jobs}) >= series:
+                reasons = "\n".join(f"{job.state}: {job.reason}" for job in jobs)
+                if all(job.state in ("refused", "ignored") for job in jobs):
+                    raise Refused(f"the node analysed none of {series} series.\n{reasons}")
+                raise Unavailable(f"no results.\n{reasons}\nThe node's log is {log}")
             else:
                 report(0.0, "the node waits for the series to be complete")
             time.sleep(0.3)
