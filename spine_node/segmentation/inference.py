@@ -26,6 +26,7 @@ from spine_node.segmentation.instances import (
     without_islands,
 )
 from spine_node.segmentation.levels import Naming, name_levels
+from spine_node.segmentation.outline import settled_by_grey
 from spine_node.segmentation.segmenter import ModelIdentity, Progress, Segmentation
 from spine_node.segmentation.windows import infer
 
@@ -93,6 +94,7 @@ class BundleSegmenter:
         if sum(name is not None for name in naming.levels) < LEAST_VERTEBRAE:
             raise SeriesRefused("no spine found: what looks like bodies is not lined up as a spine.")
         say(0.85, "drawing outlines")
+        settled_by_grey(semantic, view.values, vertebrae.parts, tissue)
         labels = self._labels(volume, view, semantic, tissue, vertebrae, naming)
         say(1.0, "segmented")
         return Segmentation(LabelMap(volume.grid, labels), self.identity, naming.quality)
