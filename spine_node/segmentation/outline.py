@@ -50,18 +50,25 @@ def settled_by_grey(
         What the net says, islands left out.
     """
     bones = [(BODY, np.where(tissue == BODY, parts, 0)), (SACRUM, (tissue == SACRUM).astype(np.uint8))]
+    # Neighbours share a disc: whichever comes first settles it, or it would be settled twice as hard.
+    unsettled = np.ones(tissue.shape, bool)
     for kind, marks in bones:
         for index, found in enumerate(ndimage.find_objects(marks), start=1):
             if found is not None:
                 box = tuple(slice(max(0, s.start - 3), s.stop + 3) for s in found)
-                _settle(semantic[(slice(None), *box)], values[box], marks[box] == index, kind)
+                bone = marks[box] == index
+                _settle(semantic[(slice(None), *box)], values[box], bone, kind, unsettled[box])
 
 
 def _settle(
-    semantic: NDArray[np.float32], values: NDArray[np.float32], bone: NDArray[np.bool_], kind: int
+    semantic: NDArray[np.float32],
+    values: NDArray[np.float32],
+    bone: NDArray[np.bool_],
+    kind: int,
+    unsettled: NDArray[np.bool_],
 ) -> None:
     near = ndimage.binary_dilation(bone, iterations=REACH)
-    band = near & ~ndimage.binary_erosion(bone, iterations=REACH)
+    band = near & ~ndimage.binary_erosion(bone, iterations=REACH) & unsettled
     inside = bone & (semantic[kind] > SURE)
     beside = near & ~bone & (semantic[BACKGROUND] > SURE)
     if min(inside.sum(), beside.sum()) < LEAST_VOXELS:
@@ -72,3 +79,4 @@ def _settle(
     pull = np.clip((2 * values[band] - bright - dark) / (bright - dark), -1, 1) * np.float32(NATS / 2)
     semantic[kind][band] += pull
     semantic[BACKGROUND][band] -= pull
+    unsettled[band] = False
