@@ -97,7 +97,7 @@ def write_seg(series: ImageSeries, segmentation: Segmentation, *, software_versi
         content_label="SPINE",
         content_description="Vertebrae, sacrum, hip bones, femoral heads",
         content_creator_name="Node^Spine",
-        series_description="Spine segmentation (computed)",
+        series_description="Spine SEG (computed)",
         transfer_syntax_uid=ExplicitVRLittleEndian,
         omit_empty_frames=True,
     )

@@ -144,7 +144,7 @@ def _scan(paths: Sequence[Path]) -> tuple[list[Dataset], list[str]]:
             others.append(Path(path).name)
         except (OSError, EOFError, ValueError, KeyError, AttributeError, NotImplementedError) as problem:
             raise SeriesRefused(f"{path} is a DICOM file that cannot be read: {problem}") from problem
-    notes = [f"{len(others)} files are not DICOM and were left out: {_some(others)}."] if others else []
+    notes = [f"Left out: {_count(len(others), 'file')} outside DICOM ({_some(others)})."] if others else []
     return headers, notes
 
 
@@ -160,14 +160,14 @@ def _images(headers: Sequence[Dataset]) -> tuple[list[Dataset], list[str]]:
                 "image without it; the sender or anonymiser must keep it."
             )
         if uid not in SUPPORTED_CLASSES:
-            kind = f"of class {pydicom.uid.UID(uid).name or 'unknown'}"
+            kind = f"{pydicom.uid.UID(uid).name or 'unknown'} object"
         elif "LOCALIZER" in (header.get("ImageType") or ()):
-            kind = "localizers"
+            kind = "localizer"
         else:
             images.append(header)
             continue
         left_out[kind] = left_out.get(kind, 0) + 1
-    return images, [f"{number} objects {kind} were left out." for kind, number in left_out.items()]
+    return images, [f"Left out: {_count(number, kind)}." for kind, number in left_out.items()]
 
 
 def _check_one_series(images: Sequence[Dataset]) -> None:
@@ -204,6 +204,10 @@ def _check_one_series(images: Sequence[Dataset]) -> None:
             f"series {series} has {len(images)} instances of which some are multi-frame; one multi-frame "
             "instance or single-frame slices were expected."
         )
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _some(names: Sequence[str]) -> str:

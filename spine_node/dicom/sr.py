@@ -47,17 +47,6 @@ CT_PROCEDURE = Code("25045-6", "LN", "CT unspecified body region")
 _MODALITY = Code("121139", "DCM", "Modality")
 _FRAME_OF_REFERENCE = Code("112227", "DCM", "Frame of Reference UID")
 _SOURCE = Code("260753009", "SCT", "Source")
-_POSTURE = {
-    True: (
-        (Code("113743", "DCM", "Patient Orientation"), Code("C86043", "NCIt", "erect")),
-        (Code("113744", "DCM", "Patient Orientation Modifier"), Code("10904000", "SCT", "standing")),
-        (
-            Code("130324", "DCM", "Functional condition present during acquisition"),
-            Code("87731000", "SCT", "Weight bearing"),
-        ),
-    )
-}
-"""What is said of a patient who is declared standing; of any other posture only words are."""
 
 
 def write_sr(
@@ -102,7 +91,7 @@ def write_sr(
         imaging_measurements=groups(measurements, context),
     )
     report[0].ContentSequence.insert(-1, _image_library(series))
-    report[0].ContentSequence.append(remarks(measurements))
+    report[0].ContentSequence.append(remarks(measurements, standing=series.standing))
     document = hd.sr.Comprehensive3DSR(
         evidence=[*standins(series), standin(seg)],
         content=report[0],
@@ -114,7 +103,7 @@ def write_sr(
         manufacturer_model_name=MODEL_NAME,
         software_versions=software_version,
         device_serial_number="1",
-        series_description="Spine measurements (computed)",
+        series_description="Spine SR (computed)",
         is_complete=True,
         is_final=False,
         is_verified=False,
@@ -185,8 +174,6 @@ def _image_library(series: ImageSeries) -> hd.sr.ContainerContentItem:
     group.ContentSequence.append(
         hd.sr.UIDRefContentItem(sr(_FRAME_OF_REFERENCE), series.frame_of_reference_uid, of_group)
     )
-    for name, value in _POSTURE.get(series.standing is True, ()):
-        group.ContentSequence.append(hd.sr.CodeContentItem(sr(name), sr(value), of_group))
     group.ContentSequence.append(
         hd.sr.ImageContentItem(
             name=sr(_SOURCE),

@@ -11,6 +11,7 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import highdicom as hd
 import numpy as np
@@ -70,6 +71,16 @@ VERTICAL = Code("QC_VERTICAL", PRIVATE_SCHEME, "How the vertical is known")
 COMMENT = Code("121106", "DCM", "Comment")
 NOT_ATTEMPTED = Code("114007", "DCM", "Measurement not attempted")
 QUALITATIVE = Code("C0034375", "UMLS", "Qualitative Evaluations")
+STANDING = (
+    (Code("113743", "DCM", "Patient Orientation"), Code("C86043", "NCIt", "erect")),
+    (Code("113744", "DCM", "Patient Orientation Modifier"), Code("10904000", "SCT", "standing")),
+    (
+        Code("130324", "DCM", "Functional condition present during acquisition"),
+        Code("87731000", "SCT", "Weight bearing"),
+    ),
+)
+"""What is said of a patient who is declared standing (CID 19, 20, 91); of any other, only words are."""
+
 UNCERTAINTIES = (
     Code("371886008", "SCT", "+, range of upper measurement uncertainty"),
     Code("371885007", "SCT", "-, range of lower measurement uncertainty"),
@@ -143,14 +154,15 @@ def ascii_text(text: str) -> str:
     return bare.encode("ascii", "replace").decode()
 
 
-def remarks(measurements: Measurements) -> hd.sr.ContainerContentItem:
-    """The report's Qualitative Evaluations: frame, vertical, reasons and sentences on quality."""
+def remarks(measurements: Measurements, *, standing: bool | None) -> hd.sr.ContainerContentItem:
+    """The report's Qualitative Evaluations: frame, posture, vertical, reasons and sentences on quality."""
     contains = hd.sr.RelationshipTypeValues.CONTAINS
     container = hd.sr.ContainerContentItem(sr(QUALITATIVE), relationship_type=contains)
     container.ContentSequence = hd.sr.ContentSequence()
     container.ContentSequence.extend(
         [
             hd.sr.CodeContentItem(sr(FRAME), sr(FRAMES[measurements.frame]), contains),
+            *(hd.sr.CodeContentItem(sr(n), sr(v), contains) for n, v in (STANDING if standing else ())),
             _text(VERTICAL, measurements.vertical or "not stated"),
             *(_text(code_of(n.key), reason_of(n)) for n in measurements.not_measured),
             *(_text(COMMENT, sentence) for sentence in measurements.quality),
@@ -206,7 +218,7 @@ def _vertebra_group(
     level: str, here: list[Parameter], missing: list[NotMeasured], context: Context
 ) -> hd.sr.MeasurementsAndQualitativeEvaluations:
     """TID 1411 on the vertebra's segment; TID 1501 where the level has no segment."""
-    common = {
+    common: dict[str, Any] = {
         "finding_category": sr(ANATOMICAL_STRUCTURE),
         "finding_type": sr(VERTEBRA),
         "finding_sites": [hd.sr.FindingSite(sr(level_code(level)))],

@@ -118,7 +118,7 @@ def test_a_missing_slice_is_refused_wherever_it_was(dropped: int, whole_series: 
         (change_all(PixelSpacing=[0.0, 1.0]), "two positive numbers"),
         (
             change_all(ImageType=["ORIGINAL", "PRIMARY", "LOCALIZER"]),
-            "no CT-like image.*20 objects localizers",
+            "no CT-like image.*20 localizers",
         ),
         (change_all(SOPClassUID="1.2.840.10008.5.1.4.1.1.7"), "no CT-like image.*Secondary Capture"),
     ],
@@ -187,9 +187,9 @@ def test_other_objects_in_the_folder_are_left_out_with_a_note(tmp_path: Path) ->
     series = read_series(tmp_path)
     assert len(series.headers) == 20
     assert series.notes == (
-        "1 files are not DICOM and were left out: 0001.dcm.json.",
-        "16 objects of class Enhanced SR Storage were left out.",
-        "2 objects localizers were left out.",
+        "Left out: 1 file outside DICOM (0001.dcm.json).",
+        "Left out: 16 Enhanced SR Storage objects.",
+        "Left out: 2 localizers.",
     )
 
 
