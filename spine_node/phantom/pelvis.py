@@ -16,8 +16,18 @@ Point = NDArray[np.float64]
 NEUTRAL_PT_DEG = 12.0
 """Pelvic tilt in which the hip bones' control points below are written."""
 
-JOINT_MM = 3.5
+JOINT_MM = 3.0
 """Femoral head to acetabular bone."""
+
+
+def warp(seed: int, amplitude_mm: float) -> Callable[[Point], Point]:
+    """A smooth displacement over centimetres: no two pelves, and no two sides, are alike. Seed 0 has none."""
+    if not seed:
+        return lambda point: point
+    rng = np.random.default_rng([seed, round(amplitude_mm * 100)])
+    waves = rng.normal(0, 1 / 28, (3, 3))
+    phase = rng.uniform(0, 2 * np.pi, 3)
+    return lambda point: point + amplitude_mm * np.sin(waves @ point + phase)
 
 
 class Sacrum:
@@ -26,6 +36,7 @@ class Sacrum:
     def __init__(self, skeleton: Skeleton) -> None:
         self.s1 = skeleton.s1
         self._scale = skeleton.spec.scale
+        self._warp = warp(skeleton.spec.quirk, 1.5)
         axes = self.s1.axes
         heights = np.array([29.0, 25.0, 22.0, 19.0, 17.0]) * self._scale
         turns = np.radians([0.0, 14.0, 29.0, 46.0, 64.0])
@@ -41,7 +52,7 @@ class Sacrum:
     def at(self, level: int, x: float, y: float, z: float) -> Point:
         """A point: left, posterior, cranial of the middle of sacral body `level` (1..5), mm at scale 1."""
         middle = (self.points[level - 1] + self.points[level]) / 2
-        return np.asarray(middle + self.frames[level - 1] @ (np.array([x, y, z]) * self._scale))
+        return self._warp(middle + self.frames[level - 1] @ (np.array([x, y, z]) * self._scale))
 
     def limb(
         self, level: int, start: Point, end: Point, radii: tuple[float, float, float], taper: float = 1.0
@@ -68,12 +79,12 @@ class Sacrum:
             parts += [
                 limb(1, at(1, s * 20, 4, -2), at(1, s * 42, 13, -6), (8, 9.5, 9.5), 1.25),
                 limb(1, at(1, s * 22, 8, -10), at(1, s * 44, 20, -14), (8, 13, 8)),
-                limb(2, at(2, s * 12, 5, 0), at(2, s * 36, 13, 0), (7, 11, 8)),
-                limb(3, at(3, s * 10, 4, 0), at(3, s * 28, 7, 2), (6, 10, 6)),
-                limb(4, at(4, s * 8, 2, 0), at(4, s * 21, 3, 2), (5, 8.5, 4.5)),
+                limb(2, at(2, s * 12, 5, 0), at(2, s * 40, 12, 0), (7, 11, 8)),
+                limb(3, at(3, s * 10, 4, 0), at(3, s * 33, 9, 2), (6, 10, 5.5)),
+                limb(4, at(4, s * 8, 2, 0), at(4, s * 25, 5, 2), (5, 8.5, 4.5)),
                 limb(5, at(5, s * 6, 1, 2), at(5, s * 14, 2, 3), (4, 7, 4)),
                 # lateral crest joins the wings
-                limb(2, at(1, s * 40, 22, -14), at(3, s * 24, 10, -4), (6, 7, 6)),
+                limb(2, at(1, s * 40, 22, -14), at(3, s * 29, 11, -4), (6, 7, 6)),
                 # laminae roof the sacral canal
                 limb(1, at(1, s * 18, 24, -2), at(1, 0, 33, -6), (3, 9, 3)),
                 limb(2, at(2, s * 15, 16, 0), at(2, 0, 24, -2), (3, 11, 3)),
@@ -116,7 +127,7 @@ class Sacrum:
         return [ellipsoid(p, frame, (6.5 - k, 3.5, 4.5)) for k, p in enumerate(beads)]
 
 
-def _pelvic_point(skeleton: Skeleton) -> Callable[[float, float, float, float], Point]:
+def _pelvic_point(skeleton: Skeleton, *, bent: bool = True) -> Callable[[float, float, float, float], Point]:
     """Points of the hip bones from side (+1 left) and mm in the neutral pelvis, turned as it stands."""
     spec = skeleton.spec
     axis = skeleton.hip_axis
@@ -129,9 +140,10 @@ def _pelvic_point(skeleton: Skeleton) -> Callable[[float, float, float, float], 
     turned_back = back * np.cos(turn) - up * np.sin(turn)
     widen = spec.hip_half_width_mm / 88.0
     tall = spec.pelvic_thickness_mm / 108.0
+    bend = warp(spec.quirk if bent else 0, 3.5)
 
     def at(side: float, x: float, y: float, z: float) -> Point:
-        return np.asarray(side * widen * x * axis + tall * (y * turned_back + z * turned_up))
+        return bend(side * widen * x * axis + tall * (y * turned_back + z * turned_up))
 
     return at
 
@@ -169,19 +181,34 @@ def hip_bone(skeleton: Skeleton, side: str) -> tuple[list[Limb | Plate], Limb, t
         parts.append(Plate(np.stack([a, b, inner[0]]), 3.2))
         if not np.allclose(inner[0], inner[1]):
             parts.append(Plate(np.stack([b, inner[0], inner[1]]), 3.2))
+    spine, line, notch = at(s, 112, -40, 58), at(s, 72, 34, 70), at(s, 70, 44, 42)
+    for corners in (
+        (roof, spine, fossa[0]),
+        (roof, spine, at(s, 98, -26, 34)),
+        (roof, line, fossa[3]),
+        (roof, line, notch),
+        (roof, notch, at(s, 76, 26, 18)),
+        (line, notch, joint[2] + 8 * s * skeleton.hip_axis),
+        (line, fossa[3], joint[0] + 7 * s * skeleton.hip_axis),
+    ):
+        parts.append(Plate(np.stack(corners), 4.6))
     parts += [
         # front edge down to the anterior inferior spine
-        rod(crest[0], at(s, 112, -40, 58), 6.0),
-        rod(at(s, 112, -40, 58), at(s, 98, -26, 34), 7.0),
+        rod(crest[0], spine, 6.0),
+        rod(spine, at(s, 98, -26, 34), 7.0),
         # arcuate line: roof to the sacro-iliac joint
-        rod(at(s, 86, 4, 38), at(s, 72, 34, 70), 10.0, 0.85),
-        rod(at(s, 72, 34, 70), joint[0] + 7 * s * skeleton.hip_axis, 8.5),
+        rod(at(s, 86, 4, 38), line, 10.0, 0.85),
+        rod(line, joint[0] + 7 * s * skeleton.hip_axis, 8.5),
         rod(joint[0] + 6 * s * skeleton.hip_axis, joint[1] + 6 * s * skeleton.hip_axis, 8.0),
         rod(joint[1] + 6 * s * skeleton.hip_axis, joint[2] + 8 * s * skeleton.hip_axis, 7.0),
         rod(joint[1] + 6 * s * skeleton.hip_axis, psis, 8.5, 0.9),
         # behind the joint to the greater sciatic notch
-        rod(joint[2] + 8 * s * skeleton.hip_axis, at(s, 70, 44, 42), 6.5),
-        rod(at(s, 70, 44, 42), at(s, 76, 26, 18), 8.0),
+        rod(joint[2] + 8 * s * skeleton.hip_axis, notch, 6.5),
+        rod(notch, at(s, 76, 26, 18), 8.0),
+        # columns before and behind the joint, and the plate on its inner side
+        rod(at(s, 98, -26, 34), at(s, 74, -18, 8), 8.5),
+        rod(notch, at(s, 78, 24, -10), 9.5, 1.1),
+        Plate(np.stack([at(s, 66, -16, 8), at(s, 66, 20, 4), at(s, 66, 16, -22)]), 3.4),
         # pubis
         rod(at(s, 72, -14, 10), at(s, 36, -40, 4), 9.0, 0.8),
         rod(at(s, 36, -40, 4), at(s, 9, -48, -10), 7.5),
@@ -192,9 +219,10 @@ def hip_bone(skeleton: Skeleton, side: str) -> tuple[list[Limb | Plate], Limb, t
         rod(at(s, 78, 22, -14), at(s, 62, 24, -62), 13.0),
         rod(at(s, 62, 24, -62), at(s, 54, 14, -76), 12.0, 0.9),
         rod(at(s, 74, 32, -6), at(s, 58, 46, -6), 5.0, 0.6),
-        ball(centre, radius + JOINT_MM + 6.5 * k),
+        ball(centre, radius + JOINT_MM + 7.5 * k),
     ]
-    outward = unit(at(s, 0.78, -0.28, -0.5) - at(s, 0, 0, 0))
+    still = _pelvic_point(skeleton, bent=False)
+    outward = unit(still(s, 0.78, -0.28, -0.5))
     return parts, ball(centre, radius + JOINT_MM), (centre + (0.30 * radius) * outward, outward)
 
 

@@ -81,6 +81,8 @@ class SpineSpec:
         Size of the whole person; 1 is the average adult.
     yaw_deg, shift_mm
         How the person stands in the scanner: turn about the vertical (to the left +), hip axis (x, y).
+    quirk : int
+        Seed of the small asymmetries of the pelvis; 0 has none.
     """
 
     PI_deg: float
@@ -97,6 +99,7 @@ class SpineSpec:
     pelvic_thickness_mm: float = dims.PELVIC_THICKNESS_MM
     yaw_deg: float = 0.0
     shift_mm: tuple[float, float] = (0.0, 0.0)
+    quirk: int = 0
 
 
 def standing_spec(
@@ -230,6 +233,7 @@ def random_spec(rng: np.random.Generator, *, adult_clean: bool = False) -> Spine
         ),
         "pelvic_thickness_mm": float(dims.PELVIC_THICKNESS_MM * scale * np.exp(rng.normal(0, 0.05))),
         "yaw_deg": float(np.clip(rng.normal(0, 4 if adult_clean else 7), -20, 20)),
+        "quirk": int(rng.integers(1, 2**31)),
         "shift_mm": (float(rng.normal(0, 8)), float(rng.normal(0, 8))),
     }
     seed = int(rng.integers(2**31))

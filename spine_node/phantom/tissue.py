@@ -77,6 +77,9 @@ class Surroundings:
             np.interp(self.z, self.path[:, 2], self.path[:, 1]).astype(np.float32),
         )
 
+    def _y_at(self, height_mm: float) -> float:
+        return float(np.interp(height_mm, self.path[:, 2], self.path[:, 1]))
+
     def _z(self, level: str) -> float:
         near = {"L5": "L4", "T12": "T11"}
         return self.level_z.get(level, self.level_z.get(near.get(level, level), 0.0))
@@ -152,20 +155,19 @@ class Surroundings:
         swell = self._table(_FAT)
         muscle = skin + 2 + fat * swell
         self._add("muscle", muscle)
-        chest_z = z("T10")
         wall = self._table(_WALL)
         cavity = muscle + wall
         beside = np.hypot((self.x - sx) / 1.25, self.y - sy - 28 * k) - np.float32(44 * k)
         cavity = np.maximum(cavity, -beside)  # the back muscles
         cavity = np.maximum(cavity, np.maximum(-self.z - 25, self.z - z("T12")))
         self._add("visceral_fat", cavity)
-        self._organs(cavity, sx, sy, chest_z)
+        self._organs(cavity, muscle + np.float32(4), sx, sy)
         self._chest(sx, sy)
         return self.layers
 
-    def _organs(self, cavity: Field, sx: Field, sy: Field, chest_z: float) -> None:
+    def _organs(self, cavity: Field, inner: Field, sx: Field, sy: Field) -> None:
         k, z, rng = self.k, self._z, self._rng
-        y3 = float(np.interp(z("L3"), self.path[:, 2], self.path[:, 1]))
+        y3 = self._y_at(z("L3"))
         for s in (-1, 1):
             down = np.clip((z("L1") - self.z) / max(z("L1"), 1.0), 0, 1.2)
             r = np.hypot(self.x - sx - s * (26 + 34 * down) * k, self.y - sy - (6 - 40 * down**2) * k)
@@ -187,6 +189,11 @@ class Surroundings:
             c = (rng.uniform(-105, 105) * k, y3 - rng.uniform(50, 100) * k, rng.uniform(30, z("L1") + 20))
             r = rng.uniform(8, 24) * k
             self._blob("gas", c, (r, r * rng.uniform(0.5, 1.1), r * rng.uniform(0.5, 1.6)), cavity - 5)
+        for _ in range(16):  # fat between the muscles of back and buttock
+            height = rng.uniform(-60, z("T10"))
+            c = (rng.uniform(-120, 120) * k, self._y_at(height) + rng.uniform(15, 75) * k, height)
+            r = rng.uniform(12, 40) * k
+            self._blob("fat", c, (r, r * rng.uniform(0.1, 0.3), r * rng.uniform(0.4, 1.2)), inner)
         self._blob("bladder", (0, -25 * k, 10), (38 * k, 34 * k, 30 * k), None)
         aorta = np.hypot(self.x - sx - 9 * k, self.y - sy + 30 * k) - np.float32(10 * k)
         aorta = np.maximum(aorta, np.maximum(z("L4") - self.z, self.z - z("T4")))
@@ -233,7 +240,7 @@ class Surroundings:
             behind = self.y - sy - 9 * k - 0.6 * np.abs(self.x - sx)
             lung = np.maximum(lung, (0.85 * behind).astype(np.float32))
             self._add("lung", lung)
-        y8 = float(np.interp(z("T8"), self.path[:, 2], self.path[:, 1]))
+        y8 = self._y_at(z("T8"))
         x8 = float(np.interp(z("T8"), self.path[:, 2], self.path[:, 0]))
         self._blob("heart", (x8 + 22 * k, y8 - 80 * k, z("T8") + 6), (54 * k, 42 * k, 50 * k))
         trachea = np.hypot(self.x - sx, self.y - sy + 30 * k) - np.float32(8.5 * k)
@@ -242,6 +249,6 @@ class Surroundings:
         )
         self._blob(
             "airway",
-            (0, float(np.interp(z("C2"), self.path[:, 2], self.path[:, 1])) - 32 * k, z("C2")),
+            (0, self._y_at(z("C2")) - 32 * k, z("C2")),
             (14 * k, 11 * k, 34 * k),
         )

@@ -57,8 +57,7 @@ def measure(complete: Spine, visible: Spine | None = None) -> Measurements:
             absent.append(NotMeasured(key, f"outside the image: {', '.join(missing)}"))
         else:
             value = float(getattr(ruler, formula)())
-            side = ("left" if value > 0 else "right") if key in _SIDED else None
-            values.append(Parameter(key, value, unit, method, side=side))
+            values.append(Parameter(key, value, unit, method, side=_side(value) if key in _SIDED else None))
     values += ruler.curves()
     values += ruler.rotations()
     return Measurements("PATIENT", seen.vertical.provenance, tuple(values), tuple(absent))
@@ -83,6 +82,11 @@ _SINGLE: tuple[tuple[str, tuple[str, ...], str, str, str], ...] = (
     ("PELVOBL", ("heads",), "deg", "line between the femoral heads, patient frame", "obliquity"),
     ("FHHD", ("heads",), "mm", "left femoral head above the right, along the vertical", "head_height"),
 )
+
+
+def _side(value: float) -> str | None:
+    """The side a left-positive number names; none for what is written as 0.0."""
+    return None if abs(value) < 0.05 else "left" if value > 0 else "right"
 
 
 class _Ruler:
@@ -192,7 +196,7 @@ class _Ruler:
             left, posterior, _ = v.axes.T
             # P-anterior seen in the vertebra's transverse plane; the vertebra's own anterior is -posterior
             angle = np.degrees(np.arctan2(-(ahead @ left), -(ahead @ posterior)))
-            side = "left" if angle > 0 else "right"
+            side = _side(float(angle))
             out.append(
                 Parameter("AVR", float(angle), "deg", "local transverse plane", level=v.level, side=side)
             )
