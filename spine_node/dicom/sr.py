@@ -16,7 +16,7 @@ from spine_node.dicom.frames import XRAY_3D_ANGIOGRAPHIC, XRAY_3D_CRANIOFACIAL
 from spine_node.dicom.identity import MANUFACTURER, MODEL_NAME, finish, result_uid, series_number
 from spine_node.dicom.seg import tracking_uids
 from spine_node.dicom.series import ImageSeries
-from spine_node.dicom.sr_groups import (
+from spine_node.dicom.sr_codes import (
     COMMENT,
     FRAME,
     FRAMES,
@@ -27,13 +27,10 @@ from spine_node.dicom.sr_groups import (
     SITE_OF,
     UNCERTAINTIES,
     VERTICAL,
-    Context,
     code_of,
-    groups,
-    reason_of,
-    remarks,
     sr,
 )
+from spine_node.dicom.sr_groups import Context, groups, reason_of, remarks
 from spine_node.dicom.standins import standin, standins
 from spine_node.parameters.catalogue import CATALOGUE, Code
 from spine_node.parameters.model import Line, Measurements, NotMeasured, Parameter
