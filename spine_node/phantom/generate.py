@@ -15,7 +15,8 @@ from spine_node.parameters.model import Measurements
 from spine_node.phantom import implants, paint, physics, scene, tissue, truth
 from spine_node.phantom import layers as fields
 from spine_node.phantom.lattice import Lattice
-from spine_node.phantom.pose import SpineSpec, random_spec
+from spine_node.phantom.person import SpineSpec
+from spine_node.phantom.pose import random_spec
 from spine_node.phantom.skeleton import Skeleton, build, landmarks
 
 FieldOfView = Literal["random", "whole", "thoracolumbar", "lumbopelvic", "cervicothoracic"]

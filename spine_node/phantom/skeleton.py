@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from spine_node.anatomy.landmarks import Endplate, FemoralHead, Spine, Vertebra, Vertical
 from spine_node.phantom import dimensions as dims
 from spine_node.phantom.body import Body, Outline
-from spine_node.phantom.pose import Segment, SpineSpec
+from spine_node.phantom.person import Segment, SpineSpec
 from spine_node.phantom.shapes import unit
 
 Point = NDArray[np.float64]

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from spine_node.phantom.lattice import Lattice
-from spine_node.phantom.pose import Osteophyte, standing_spec
+from spine_node.phantom.person import Osteophyte
+from spine_node.phantom.pose import standing_spec
 from spine_node.phantom.profiles import Curve
 from spine_node.phantom.skeleton import Bone, Skeleton, build, plate_normal, turned_axes
 

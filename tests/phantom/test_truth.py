@@ -11,7 +11,8 @@ from spine_node.anatomy.landmarks import Spine
 from spine_node.parameters.measure import measure as measured_by_the_node
 from spine_node.parameters.model import Measurements
 from spine_node.phantom import skeleton, truth
-from spine_node.phantom.pose import SpineSpec, random_spec, standing_spec
+from spine_node.phantom.person import SpineSpec
+from spine_node.phantom.pose import random_spec, standing_spec
 from spine_node.phantom.profiles import Curve
 
 RIGHT_THORACIC = Curve(apex=9, half_length=4, angle_deg=45, rotation_ratio=0.5)
