@@ -152,6 +152,9 @@ def _fit(
     rim = float(np.clip(1 - EDGE_VOXELS * body.grid.spacing_mm.max() / shorter, LEAST_RIM, RIM))
     step = STAIR * along_mm(body.grid, cast.axes[:, 2])
     for which, ends in cast.ends.items():
+        if which == "superior" and level == "C2":
+            reasons[which] = "C2 has no superior endplate: the dens stands there"
+            continue
         used = cast.footprint & (radius < rim)
         if which == "superior" and level in UNCINATE_LEVELS:
             used &= np.abs(away[:, 0]) < UNCUS * 2 * np.sqrt(spread[0, 0])

@@ -68,6 +68,9 @@ def vertebrae_in(
     quality: list[str] = []
     for value in sorted(set(found) & set(LEVEL_OF_VALUE), key=lambda v: order(LEVEL_OF_VALUE[v])):
         level = LEVEL_OF_VALUE[value]
+        if level == "C1":
+            missing[level] = "C1 has no body and is not measured"
+            continue
         body = cut_out(label_map, value, found[value])
         if body.volume_mm3 < SMALLEST_BODY_MM3:
             missing[level] = (

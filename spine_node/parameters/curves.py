@@ -21,6 +21,9 @@ PROFILE_SWING_DEG = 7.0
 smoothed profile by a quarter of that, so scatter alone does not make a curve; smoothing flattens the
 ends of a true short curve of 10 degrees by less than 3."""
 
+FEWEST = 3
+"""Vertebrae of a curve: two ends and an apex. Less is the wedge of one disc or vertebra."""
+
 PLATEAU_DEG = 0.5
 """End vertebrae whose tilts differ less are equal; the one nearer to the apex is taken. Above and below
 a curve the spine is often straight, and which of its vertebrae leans most is then chance."""
@@ -121,21 +124,15 @@ def _sharpest(profile: Sequence[Tilts], first: int, last: int) -> tuple[int, int
     """End vertebrae of the curve between two turning points, and its signed angle."""
     tilts = np.array([t.mean_deg for t in profile], dtype=np.float64)
     sign = float(np.sign(tilts[first] - tilts[last]))
-    middle = first + int(np.argmin(np.abs(tilts[first : last + 1] - (tilts[first] + tilts[last]) / 2)))
-    above = {
-        i: sign * t
-        for i in range(max(first - 1, 0), max(middle, first + 1))
-        if (t := profile[i].superior_deg) is not None
-    }
-    below = {
-        i: -sign * t
-        for i in range(min(middle, last - 1) + 1, min(last + 2, len(profile)))
-        if (t := profile[i].inferior_deg) is not None
-    }
+    seen = range(max(first - 1, 0), min(last + 2, len(profile)))
+    above = {i: sign * t for i in seen if i < last and (t := profile[i].superior_deg) is not None}
+    below = {i: -sign * t for i in seen if i > first and (t := profile[i].inferior_deg) is not None}
     if not above or not below:
         return None
     upper = max(i for i, t in above.items() if t > max(above.values()) - PLATEAU_DEG)
     lower = min(i for i, t in below.items() if t > max(below.values()) - PLATEAU_DEG)
+    if lower - upper < FEWEST - 1:
+        return None
     return upper, lower, sign * (above[upper] + below[lower])
 
 

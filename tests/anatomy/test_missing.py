@@ -206,3 +206,17 @@ def test_levels_out_of_order_are_mentioned(label_map: LabelMap) -> None:
 def test_thick_slices_are_mentioned() -> None:
     quality = locate(voxel_spine(("L4", "L5")).label_map((1.0, 1.0, 4.0))).quality
     assert any(sentence.startswith("Voxels reach 4.0 mm") for sentence in quality)
+
+
+def test_the_upper_two_cervical_vertebrae_have_no_such_plates(label_map: LabelMap) -> None:
+    """A ring and a dens: whatever is flat on them is no endplate."""
+    renamed = np.arange(256, dtype=np.uint8)
+    renamed[[20, 21, 120, 121]] = 1, 2, 101, 102
+    found = locate(LabelMap(label_map.grid, renamed[label_map.labels]))
+    assert found.vertebra("C1") is None
+    assert found.missing["C1"] == "C1 has no body and is not measured"
+    c2 = found.vertebra("C2")
+    assert c2 is not None
+    assert c2.superior is None
+    assert c2.inferior is not None
+    assert "C2.superior" in found.missing

@@ -101,3 +101,21 @@ def test_a_leaning_curve_has_its_apex_where_it_bulges() -> None:
     assert curve.horizontal <= curve.upper + 1
     assert curve.apex == curve.furthest
     assert curve.upper < curve.apex < curve.lower
+
+
+def test_unseen_upper_plates_at_the_end_of_the_field_do_not_hide_a_curve() -> None:
+    """The first two vertebrae are cut: the curve is measured from the third."""
+    tilts = np.concatenate([np.linspace(25, -18, 7), np.linspace(-15, 0, 5)])
+    vertebrae = [
+        Tilts(t.level, None if i < 2 else t.superior_deg, t.inferior_deg, t.offset_mm, t.height_mm)
+        for i, t in enumerate(profile(tilts))
+    ]
+    main = max(find_curves(vertebrae), key=lambda c: abs(c.signed_deg))
+    assert (main.upper, main.lower) == (2, 6)
+    assert main.signed_deg == pytest.approx(tilts[2] - tilts[6])
+
+
+def test_one_wedged_disc_is_no_curve() -> None:
+    """20 degrees between two neighbours, straight above and below."""
+    tilts = np.concatenate([np.full(8, 10.0), np.full(8, -10.0)])
+    assert find_curves(profile(tilts)) == ()
