@@ -110,7 +110,7 @@ def _phantom_study(out: Path) -> Path:
     from spine_node.phantom.series import write_phantom
 
     with console.status("Making a standing CBCT phantom ..."):
-        write_phantom(generate(7, spacing_mm=1.5, clean=True), out / "study")
+        write_phantom(generate(2, spacing_mm=1.5, clean=True), out / "study")
     console.print(f"Study  a phantom; its exact truth is in {out / 'study' / 'truth.json'}")
     return out / "study" / "dicom"
 
