@@ -16,6 +16,10 @@ REACH_MM = 48.0
 STEEPEST_WALL_MM = 1.5
 """A wall that runs in by more than this over the probed depth is no straight wall; it is not followed."""
 
+FLARE = 0.25
+"""A wall that runs out by more than this part of the depth (14 degrees) is a rounded rim: below it the
+wall is where the edge would be."""
+
 _STEP_MM = 0.25
 
 
@@ -55,7 +59,9 @@ def rim_mm(
     near, far = (
         _wall_mm(field, on_plate + depth * inward, direction, wall) for depth in (depth_mm, 2 * depth_mm)
     )
-    return 2 * near - far if abs(near - far) <= STEEPEST_WALL_MM else near
+    if far - near > FLARE * depth_mm:
+        return far
+    return 2 * near - far if near - far <= STEEPEST_WALL_MM else near
 
 
 def _wall_mm(field: Field, start_mm: FloatArray, direction: FloatArray, wall: str) -> float:
