@@ -21,6 +21,7 @@ from spine_node.segmentation.canonical import Canonical, canonical, indices_by_s
 from spine_node.segmentation.classes import BODY, HEAD, HIP, LEVEL_CLASSES, POSTERIOR, SACRUM
 from spine_node.segmentation.instances import (
     Instances,
+    corner_of_sacrum,
     find_vertebrae,
     pelvic_midline,
     without_islands,
@@ -94,6 +95,10 @@ class BundleSegmenter:
         if sum(name is not None for name in naming.levels) < LEAST_VERTEBRAE:
             raise SeriesRefused("no spine found: what looks like bodies is not lined up as a spine.")
         say(0.85, "drawing outlines")
+        corner = corner_of_sacrum(tissue, vertebrae.parts)
+        tissue[corner] = SACRUM
+        said = semantic[:, corner]
+        semantic[BODY][corner], semantic[SACRUM][corner] = said[SACRUM], said[BODY]
         settled_by_grey(semantic, view.values, vertebrae.parts, tissue)
         labels = self._labels(volume, view, semantic, tissue, vertebrae, naming)
         say(1.0, "segmented")

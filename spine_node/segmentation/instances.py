@@ -190,6 +190,20 @@ def without_islands(tissue: NDArray[np.uint8], spacing_mm: float) -> NDArray[np.
     return result
 
 
+def corner_of_sacrum(tissue: NDArray[np.uint8], parts: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Voxels that look like a body, belong to no vertebra and touch the sacrum: S1 looks like L5.
+
+    Without them the promontory or the posterior corner of S1 is cut off, and with it the plumb line.
+    """
+    orphans = (tissue == BODY) & (parts == 0)
+    pieces, count = cc3d.connected_components(orphans, connectivity=6, return_N=True)
+    beside = ndimage.binary_dilation(tissue == SACRUM)
+    touching = np.zeros(count + 1, bool)
+    touching[np.unique(pieces[beside])] = True
+    touching[0] = False
+    return np.asarray(touching[pieces])
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Midline:
     """The plane between left and right of the pelvis; `left_of` is positive on the patient's left."""

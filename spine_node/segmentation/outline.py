@@ -1,8 +1,9 @@
 """Let grey values settle what the net leaves open at the surface of bodies and sacrum.
 
 A thoracic disc is two of the net's voxels thick: there the net says "perhaps", while the image has an
-edge between bone and disc. Near each surface the log odds are moved by how bright the voxel is between
-the bone inside and the soft tissue beside, by a few nats at most: a net that is sure stays right.
+edge between bone and disc. Within `REACH` of each surface the log odds are moved by how bright the voxel
+is between the bone inside and the soft tissue beside it; how far depends on how clearly the two differ
+here. Deeper inside, and in noisy or osteopenic bone, the net's answer stands.
 """
 
 from __future__ import annotations
@@ -16,9 +17,13 @@ from spine_node.segmentation.classes import BACKGROUND, BODY, SACRUM
 REACH = 2
 """How far from a surface grey values speak, voxels of the net."""
 
-NATS = 4.0
+NATS = 9.0
 """Log odds added where a voxel is as bright as the bone, taken away where it is as dark as the soft
 tissue beside it."""
+
+EDGE = 0.8
+"""Brightness of the edge between soft tissue (0) and the marrow inside a bone (1): the shell is brighter
+than the marrow, so the edge of a bone is not at the middle."""
 
 SURE = float(np.log(0.9))
 """Log probability from which the net's own answer shows what bone and soft tissue look like here."""
@@ -26,8 +31,9 @@ SURE = float(np.log(0.9))
 LEAST_VOXELS = 30
 """Fewer sure voxels than this do not show it."""
 
-CONTRAST = 0.12
-"""Least difference (scaled grey) of bone and soft tissue that can draw an edge."""
+CONTRAST_TO_NOISE = (1.0, 2.0)
+"""Up to the first, grey values are not heard: marrow as dark as its surroundings would open holes. From
+the second on they are heard in full. Difference of the medians over the scatter (scaled MAD)."""
 
 
 def settled_by_grey(
@@ -74,9 +80,22 @@ def _settle(
     if min(inside.sum(), beside.sum()) < LEAST_VOXELS:
         return
     bright, dark = float(np.median(values[inside])), float(np.median(values[beside]))
-    if bright - dark < CONTRAST:
+    heard = _heard(bright - dark, values[inside] - bright, values[beside] - dark)
+    if heard == 0:
         return
-    pull = np.clip((2 * values[band] - bright - dark) / (bright - dark), -1, 1) * np.float32(NATS / 2)
+    bone_share = (values[band] - dark) / (bright - dark)
+    pull = np.clip(2 * (bone_share - EDGE), -1, 1) * np.float32(heard * NATS / 2)
     semantic[kind][band] += pull
     semantic[BACKGROUND][band] -= pull
     unsettled[band] = False
+    # What is closed all round is marrow, however dark.
+    wins = semantic[kind] > np.delete(semantic, kind, axis=0).max(axis=0)
+    hole = ndimage.binary_fill_holes(wins) & bone & ~wins
+    semantic[kind][hole] = 0.0
+
+
+def _heard(gap: float, *deviations: NDArray[np.float32]) -> float:
+    """How far grey values count here, 0 to 1."""
+    scatter = 1.4826 * float(np.hypot(*[np.median(np.abs(d)) for d in deviations]))
+    low, high = CONTRAST_TO_NOISE
+    return float(np.clip((gap / max(scatter, 1e-6) - low) / (high - low), 0, 1))

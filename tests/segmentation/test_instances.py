@@ -4,7 +4,12 @@ from scipy import ndimage
 
 from spine_node.anatomy import levels
 from spine_node.segmentation.classes import BODY, HEAD, HIP, POSTERIOR, SACRUM, TISSUE_OF_VALUE
-from spine_node.segmentation.instances import find_vertebrae, pelvic_midline, without_islands
+from spine_node.segmentation.instances import (
+    corner_of_sacrum,
+    find_vertebrae,
+    pelvic_midline,
+    without_islands,
+)
 from tests.segmentation.perfect_net import perfect_heads
 from tests.segmentation.toy_spine import SPACING_MM, toy_case
 
@@ -69,6 +74,18 @@ def test_islands_of_bone_are_dropped_and_the_bones_stay(spine):
     dirty[2:4, 2:4, 2:4] = HEAD
     dirty[90:92, 2:4, 2:4] = SACRUM
     assert np.array_equal(without_islands(dirty, SPACING_MM), tissue)
+
+
+def test_a_corner_of_s1_that_looks_like_a_body_is_sacrum(spine):
+    """And one that lies alone is nobody's."""
+    truth, tissue, offset = spine
+    mistaken = tissue.copy()
+    top = np.argwhere(truth.labels == levels.SACRUM)[:, 0].max()
+    corner = (tissue == SACRUM) & (np.indices(tissue.shape)[0] >= top - 1)
+    mistaken[corner] = BODY
+    mistaken[5:7, 5:7, 5:7] = BODY
+    parts = find_vertebrae(tissue, offset, SPACING_MM).parts
+    assert np.array_equal(corner_of_sacrum(mistaken, parts), corner)
 
 
 def side_counts(tissue, midline, kind):
