@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.spatial.transform import Rotation
 
@@ -35,6 +35,7 @@ def test_slope_and_tilt_do_not_mix() -> None:
     assert (slope_deg(normal), coronal_tilt_deg(normal)) == pytest.approx((40, 12))
 
 
+@settings(deadline=None)
 @given(st.floats(-179, 179), st.tuples(*[st.floats(-3, 3)] * 3))
 def test_moving_the_patient_changes_nothing(degrees: float, rotvec: tuple[float, ...]) -> None:
     """Turning patient and plane together leaves the angle alone."""
@@ -45,6 +46,7 @@ def test_moving_the_patient_changes_nothing(degrees: float, rotvec: tuple[float,
     assert moved == pytest.approx(degrees, abs=1e-6)
 
 
+@settings(deadline=None)
 @given(st.floats(-89, 89))
 def test_what_lies_across_the_plane_does_not_count(sideways: float) -> None:
     tilted = leaning_forward(30) + np.tan(np.radians(sideways)) * SAGITTAL

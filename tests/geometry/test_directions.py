@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from spine_node.geometry.directions import DegenerateGeometry, across, axes_from, unit
@@ -10,6 +10,7 @@ from spine_node.geometry.directions import DegenerateGeometry, across, axes_from
 VECTOR = st.tuples(*[st.floats(-10, 10)] * 3).map(np.array).filter(lambda v: np.linalg.norm(v) > 0.1)
 
 
+@settings(deadline=None)
 @given(VECTOR, VECTOR)
 def test_axes_are_right_handed_and_keep_the_cranial_direction(cranial: np.ndarray, back: np.ndarray) -> None:
     assume(np.linalg.norm(np.cross(unit(cranial), unit(back))) > 0.01)

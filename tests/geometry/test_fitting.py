@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spine_node.geometry.directions import DegenerateGeometry
@@ -17,6 +17,7 @@ from spine_node.geometry.fitting import (
 GRID = np.stack(np.meshgrid(np.arange(-15, 16.0), np.arange(-10, 11.0)), axis=-1).reshape(-1, 2)
 
 
+@settings(deadline=None)
 @given(st.floats(-1, 1), st.floats(-1, 1), st.floats(-50, 50))
 def test_a_plane_is_found_exactly(du: float, dv: float, offset: float) -> None:
     plane = robust_height_plane(GRID, offset + GRID @ np.array([du, dv]))
@@ -62,6 +63,7 @@ def sphere_points(centre: np.ndarray, radius: float, n: int = 2000, cap_deg: flo
     return centre + radius * np.column_stack([s * np.cos(turn), s * np.sin(turn), z])
 
 
+@settings(deadline=None)
 @given(st.tuples(*[st.floats(-500, 500)] * 3), st.floats(15, 32))
 def test_a_sphere_is_found_exactly(centre: tuple[float, ...], radius: float) -> None:
     found, r = sphere_through(sphere_points(np.array(centre), radius, 50))

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spine_node.imaging.affine import lps_from_ras
@@ -18,6 +18,7 @@ def test_index_order_is_array_order() -> None:
     assert grid.spacing_mm == pytest.approx([1.5, 0.7, 0.5])
 
 
+@settings(deadline=None)
 @given(st.tuples(*[st.floats(-50, 50)] * 3))
 def test_indices_come_back(index: tuple[float, ...]) -> None:
     grid = Grid((4, 5, 6), AFFINE)

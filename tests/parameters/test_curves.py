@@ -2,10 +2,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from spine_node.parameters.curves import Tilts, find_curves
+from spine_node.parameters.curves import PLATEAU_DEG, Tilts, find_curves
 from tests.anatomy.voxel_spine import LEVELS
 
 
@@ -29,15 +29,19 @@ def bump(upper: int, lower: int, angle: float) -> np.ndarray:
     return np.where(inside, tilt, np.where(levels < middle, ends, -ends))
 
 
+@settings(deadline=None)
 @given(st.integers(2, 6), st.integers(4, 8), st.floats(12, 80), st.sampled_from((1, -1)))
 def test_a_curve_is_found_with_its_ends_apex_side_and_angle(
     upper: int, length: int, angle: float, side: int
 ) -> None:
+    """A flat curve may end one level earlier, where the tilt is within half a degree of its largest."""
     lower = upper + length
     curves = find_curves(profile(side * bump(upper, lower, angle)))
     main = max(curves, key=lambda c: abs(c.signed_deg))
-    assert (main.upper, main.lower) == (upper, lower)
-    assert main.signed_deg == pytest.approx(side * angle, abs=1e-6)
+    steep = angle * (1 - np.cos(np.pi / length)) / 2 > PLATEAU_DEG
+    assert main.upper - upper == lower - main.lower
+    assert main.upper - upper in ((0,) if steep else (0, 1))
+    assert main.signed_deg == pytest.approx(side * angle, abs=1e-6 if steep else 2 * PLATEAU_DEG)
     assert abs(main.apex - (upper + lower) / 2) <= 0.5
 
 
@@ -60,6 +64,7 @@ def test_scatter_splits_no_curve_and_moves_its_ends_by_a_level(seed: int) -> Non
     assert main.signed_deg == pytest.approx(40, abs=6)
 
 
+@settings(deadline=None)
 @given(st.floats(-30, 30))
 def test_a_lean_of_the_whole_spine_is_no_curve(lean: float) -> None:
     assert find_curves(profile(np.full(len(LEVELS), lean))) == ()
