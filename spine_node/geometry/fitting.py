@@ -56,7 +56,7 @@ def robust_height_plane(
     *,
     scale_floor_mm: float = 0.1,
 ) -> HeightPlane:
-    """The plane most points agree on, by Tukey's biweight from a least-median start.
+    """The plane most points agree on, by Tukey's biweight from least squares.
 
     Parameters
     ----------
