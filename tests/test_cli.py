@@ -65,7 +65,7 @@ def test_a_folder_without_images_is_refused(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     refused_in_words(spine_node("analyse", tmp_path / "in", "--out", tmp_path / "out"), "empty")
     (tmp_path / "in" / "notes.txt").write_text("not DICOM")
-    refused_in_words(spine_node("segment", tmp_path / "in", "--out", tmp_path / "l.nii.gz"), "not DICOM")
+    refused_in_words(spine_node("segment", tmp_path / "in", "--out", tmp_path / "l.nii.gz"), "notes.txt")
     assert not (tmp_path / "out").exists()
 
 

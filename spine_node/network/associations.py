@@ -9,6 +9,7 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
@@ -51,6 +52,7 @@ def associated(peer: Peer, calling_ae: str, contexts: Sequence[PresentationConte
     )
     if not association.is_established:
         raise _why_not(association, peer)
+    _keep_answers(association)
     try:
         yield association
     except BaseException:
@@ -63,6 +65,24 @@ def require_answer(peer: Peer, status: object, request: str) -> None:
     """Raise PeerUnavailable when pynetdicom's answer is empty: a timeout, an abort, a lost connection."""
     if not status:
         raise PeerUnavailable(f"{peer} did not answer {request}: the association was lost or timed out")
+
+
+def _keep_answers(association: Association) -> None:
+    """Give an answer that the reactor thread took by mistake back to the thread that waits for it.
+
+    pynetdicom pauses its reactor while a request is under way, but takes a reactor that is just waking
+    for a paused one; on a busy machine it then takes the answer, warns of an unexpected message and
+    drops it, and the request times out.
+    """
+    serve = association._serve_request
+
+    def serve_or_give_back(message: Any, context_id: int) -> None:
+        if message.is_valid_response:
+            association.dimse.msg_queue.put((context_id, message))
+        else:
+            serve(message, context_id)
+
+    association._serve_request = serve_or_give_back  # type: ignore[method-assign]
 
 
 def _send_at_once(event: evt.Event) -> None:

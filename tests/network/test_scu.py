@@ -15,9 +15,14 @@ import pytest
 from pydicom import Dataset
 from pydicom.uid import EncapsulatedSTLStorage, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 from pynetdicom import AE, AllStoragePresentationContexts, evt
+from pynetdicom.dimse_primitives import C_ECHO
+from pynetdicom.presentation import build_context
 from structlog.testing import capture_logs
 
 from spine_node.errors import PeerUnavailable
+from spine_node.network.associations import associated
+from spine_node.network.contexts import VERIFICATION
+from spine_node.network.pacs import FolderPacs
 from spine_node.network.peer import Peer
 from spine_node.network.scu import echo, send
 from spine_node.network.statuses import Status
@@ -252,3 +257,18 @@ def test_each_sent_instance_is_logged_by_uid(
     uids = [o.sop_instance_uid for o in outcomes]
     assert sent == [(uids[0], "stored", "info"), (uids[1], "refused", "warning")]
     assert "TEST-1" not in repr(events)
+
+
+def test_an_answer_that_the_reactor_took_is_given_back(tmp_path: Path) -> None:
+    """On a busy machine pynetdicom's reactor takes the answer before the sender does, and drops it."""
+    pacs = FolderPacs("PACS", "127.0.0.1", 0, tmp_path)
+    port = pacs.start()
+    try:
+        contexts = [build_context(VERIFICATION)]
+        with associated(Peer("pacs", "PACS", "127.0.0.1", port), "TEST", contexts) as association:
+            answer = C_ECHO()
+            answer.MessageIDBeingRespondedTo, answer.Status = 1, 0x0000
+            association._serve_request(answer, 1)
+            assert association.dimse.get_msg(block=False) == (1, answer)
+    finally:
+        pacs.stop()
