@@ -64,11 +64,12 @@ engine.start()
 for job in jobs:
     engine.enqueue_analysis(job)
 write("started", role)
-end = time.monotonic() + 60
+end = time.monotonic() + 300
 while time.monotonic() < end and not (folder / "stop").exists():
     time.sleep(0.1)
     if engine.lost_jobs():
-        (folder / "lost").write_text(" ".join(sorted(engine.lost_jobs())))
+        (folder / f"lost.{role}").write_text(" ".join(sorted(engine.lost_jobs())))
+        (folder / f"lost.{role}").rename(folder / "lost")
 engine.stop(0)
 """
 
@@ -91,7 +92,7 @@ class Roles:
         return path.read_text().splitlines() if path.exists() else []
 
     def await_line(self, line: str) -> None:
-        end = time.monotonic() + 60
+        end = time.monotonic() + 200
         while line not in self.diary():
             assert time.monotonic() < end, f"{line!r} did not come; the diary: {self.diary()}"
             time.sleep(0.05)
