@@ -24,7 +24,7 @@ Trained with
 
 for {hours:g} hours ({steps} steps) on {device}, finished {finished}. Seeds: training from 0, validation from
 1 000 000, test from 2 000 000.
-
+{remarks}
 **Data**: phantoms made by this project (`spine-node phantom`): analytic vertebrae, pelvis and soft
 tissue, posed along standing curves with scoliosis and rotation, painted and degraded as cone-beam CT.
 Apache-2.0, as the weights.
@@ -39,6 +39,8 @@ Apache-2.0, as the weights.
   figures say. The figures are for phantoms unless they say otherwise.
 - Without the sacrum in the field, levels rest on appearance and spacing: the label "level uncertain" in
   the report is meant.
+- A spine with four lumbar vertebrae can be read as one without T12; "level uncertain" is then said.
+- S1 can be tilted by 5 degrees or more where its marrow is dark or the disc is narrow.
 - Implants, fractures, fused vertebrae and children were hardly or not seen in training.
 - Ribs, discs and the spinal canal are not segmented.
 
@@ -71,6 +73,7 @@ def model_card(metadata: dict[str, Any], figures: dict[str, Any] | None) -> str:
         device=training.get("device", "two CPU cores"),
         finished=training["finished"],
         real=real,
+        remarks=f"\n{training['remarks']}\n" if training.get("remarks") else "",
         figures=_figures(figures) if figures else "Not evaluated.",
         digest=next(iter(metadata["sha256"].values())),
     )

@@ -34,6 +34,7 @@ def export(
     command: str,
     figures: dict[str, Any] | None = None,
     real_data: str | None = None,
+    remarks: str | None = None,
 ) -> str:
     """Write the averaged weights of a checkpoint as a bundle; returns the SHA-256 of the weights.
 
@@ -51,6 +52,8 @@ def export(
         What `evaluate` returned.
     real_data : str, optional
         Attribution of scans that were trained on besides the phantoms.
+    remarks : str, optional
+        What else a reader of the card must know: stages of the training, looks at real images.
     """
     content = read_checkpoint(checkpoint)
     recipe = json.loads(content["recipe"])
@@ -70,6 +73,7 @@ def export(
         "finished": datetime.now(UTC).strftime("%Y-%m-%d"),
         "recipe": {key: value for key, value in recipe.items() if key != "architecture"},
         "real_data": real_data,
+        "remarks": remarks,
     }
     metadata = _metadata(architecture, recipe, version, digest, training)
     _write_json(bundle / METADATA, metadata)
