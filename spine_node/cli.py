@@ -268,9 +268,9 @@ def train(
         return
     export(checkpoint, out, version=version, command=command)
     if evaluate_on:
+        from spine_node.evaluation.cases import TEST_SEED
+        from spine_node.evaluation.run import evaluate as run_evaluation
         from spine_node.segmentation.inference import BundleSegmenter
-        from spine_node.training.evaluate import evaluate as run_evaluation
-        from spine_node.training.samples import TEST_SEED
 
         seeds = range(TEST_SEED, TEST_SEED + evaluate_on)
         figures = run_evaluation(
@@ -293,12 +293,12 @@ def evaluate(
 
     Figures on phantoms say nothing about patients.
     """
+    from spine_node.evaluation.cases import TEST_SEED
+    from spine_node.evaluation.run import evaluate as run_evaluation
+    from spine_node.evaluation.run import tables
     from spine_node.segmentation.bundle import DEFAULT_BUNDLE
     from spine_node.segmentation.inference import BundleSegmenter
     from spine_node.tables import print_tables
-    from spine_node.training.evaluate import evaluate as run_evaluation
-    from spine_node.training.evaluate import tables
-    from spine_node.training.samples import TEST_SEED
 
     segmenter = BundleSegmenter(model or DEFAULT_BUNDLE, device=device)
     seeds = range(TEST_SEED, TEST_SEED + cases)

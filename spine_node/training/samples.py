@@ -23,8 +23,8 @@ from spine_node.nifti import read_label_map, read_volume
 from spine_node.segmentation.canonical import CLIP, canonical, nearest
 from spine_node.segmentation.classes import BODY, TISSUE_OF_VALUE
 
-TRAIN_SEED, VALIDATION_SEED, TEST_SEED = 0, 1_000_000, 2_000_000
-"""First seed of each range; no range reaches into the next."""
+TRAIN_SEED, VALIDATION_SEED = 0, 1_000_000
+"""First seed of each range; validation stays below `evaluation.cases.TEST_SEED`."""
 
 MARGIN_MM = 40.0
 """Soft tissue kept around the structures: more would only be air to train on."""

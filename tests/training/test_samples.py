@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 
 from spine_node.errors import LabelMapRefused
+from spine_node.evaluation.cases import TEST_SEED
 from spine_node.imaging.volume import LabelMap
 from spine_node.nifti import write_label_map, write_volume
 from spine_node.training import samples
@@ -43,7 +44,7 @@ def test_an_empty_label_map_is_refused():
 
 
 def test_the_ranges_of_seeds_do_not_meet():
-    assert samples.TRAIN_SEED < samples.VALIDATION_SEED < samples.TEST_SEED
+    assert samples.TRAIN_SEED < samples.VALIDATION_SEED < TEST_SEED
     assert samples.VALIDATION_SEED - samples.TRAIN_SEED >= 10**6
 
 

@@ -22,11 +22,11 @@ from rich.table import Table
 from spine_node.anatomy.levels import POSTERIOR_OFFSET, STRUCTURE_VALUES, VERTEBRA_VALUES
 from spine_node.anatomy.locate import locate
 from spine_node.errors import Refused
+from spine_node.evaluation.cases import TEST_SEED
 from spine_node.imaging.volume import FloatArray, LabelMap
 from spine_node.parameters.measure import measure
 from spine_node.parameters.model import Measurements
 from spine_node.segmentation.segmenter import Segmenter
-from spine_node.training.samples import TEST_SEED
 
 FOUND_MM = 20.0
 """Furthest that a vertebra's centre may be from the true one of its name to count as found (VerSe)."""

@@ -5,11 +5,8 @@ import pytest
 
 from spine_node.anatomy.levels import VERTEBRA_VALUES
 from spine_node.errors import SeriesRefused
-from spine_node.imaging.volume import LabelMap
-from spine_node.parameters.model import Measurements, Parameter
-from spine_node.segmentation.segmenter import ModelIdentity, Segmentation
-from spine_node.training import evaluate as module
-from spine_node.training.evaluate import (
+from spine_node.evaluation import run as module
+from spine_node.evaluation.run import (
     centre_errors,
     dice_by_structure,
     evaluate,
@@ -17,6 +14,9 @@ from spine_node.training.evaluate import (
     summary,
     tables,
 )
+from spine_node.imaging.volume import LabelMap
+from spine_node.parameters.model import Measurements, Parameter
+from spine_node.segmentation.segmenter import ModelIdentity, Segmentation
 from tests.segmentation.toy_spine import toy_case
 
 
