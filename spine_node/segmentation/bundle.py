@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from spine_node.anatomy.levels import CHANNELS
 from spine_node.errors import BundleRefused
+from spine_node.segmentation.architecture import Architecture
 from spine_node.segmentation.classes import LEVEL_CLASSES, TISSUES
 from spine_node.segmentation.segmenter import ModelIdentity
 
@@ -73,11 +74,10 @@ class Bundle:
         """
         from safetensors.torch import load_file
 
-        from spine_node.segmentation.networks import Architecture, SpineNet
+        from spine_node.segmentation.networks import SpineNet
 
         try:
-            values = {k: v for k, v in self.architecture.items() if k not in ("name", "axes")}
-            network = SpineNet(Architecture(**values | {"widths": tuple(values["widths"])}))
+            network = SpineNet(Architecture.from_dict(self.architecture))
             weights = {k: v.float() for k, v in load_file(self.folder / WEIGHTS).items()}
             network.load_state_dict(weights)
         except (TypeError, KeyError, RuntimeError, ValueError) as error:
@@ -116,7 +116,7 @@ def load_bundle(folder: Path) -> Bundle:
             f"{SPACINGS_MM[0]:g} to {SPACINGS_MM[1]:g} mm can be used."
         )
     patch = _entry(folder, inference, "patch", list)
-    divisor = 2 ** len(network["widths"])
+    divisor = Architecture.from_dict(network).divisor
     if len(patch) != 3 or any(not isinstance(n, int) or n < 1 or n % divisor for n in patch):
         raise BundleRefused(
             f"{folder / INFERENCE} asks for windows of {patch} voxels; three multiples of {divisor} "
@@ -179,9 +179,12 @@ def _check_architecture(folder: Path, network: dict[str, Any]) -> None:
                 f"{folder / METADATA} names a network whose {key} is {network.get(key)!r}; "
                 f"this software has {value!r}."
             )
-    widths = network.get("widths")
-    if not isinstance(widths, list) or not all(isinstance(w, int) and w > 0 for w in widths) or not widths:
-        raise BundleRefused(f"{folder / METADATA}: the network's widths {widths!r} are no list of numbers.")
+    if "widths" not in network:
+        raise BundleRefused(f"{folder / METADATA}: the network's widths are missing.")
+    try:
+        Architecture.from_dict(network)
+    except (TypeError, ValueError) as error:
+        raise BundleRefused(f"{folder / METADATA} names a network that cannot be built: {error}.") from error
     if network.get("axes", AXES) != AXES:
         raise BundleRefused(
             f"{folder / METADATA}: the network's axes are {network.get('axes')!r}, not {AXES!r} (LPS)."

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from monai.data.utils import compute_importance_map
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
@@ -66,7 +65,7 @@ def infer(
     classes, levels = network.architecture.semantic, network.architecture.levels
     blended = Heads(torch.zeros(classes, *whole), torch.zeros(3, *half), torch.zeros(levels, *half))
     weight, half_weight = torch.zeros(whole), torch.zeros(half)
-    bell = compute_importance_map(patch, mode="gaussian", sigma_scale=0.2).float().clamp_min(1e-3)
+    bell = _bell(patch)
     half_bell = functional.avg_pool3d(bell[None, None], 2)[0, 0]
     starts = list(product(*[_starts(n, p, overlap) for n, p in zip(whole, patch, strict=True)]))
     fast = device.type == "cuda" or bfloat16_in_hardware()
@@ -103,6 +102,15 @@ def _said(network: SpineNet, window: Tensor) -> Heads:
         (heads.offset[0].float() * OFFSET_UNIT_MM).cpu(),
         torch.log_softmax(heads.level[0].float(), dim=0).cpu(),
     )
+
+
+def _bell(patch: tuple[int, ...]) -> Tensor:
+    """Weight of a window's voxels: a Gaussian a fifth of its edge wide, nowhere below 1/1000."""
+    weight = torch.ones(())
+    for n in patch:
+        steps = torch.arange(n, dtype=torch.float32) - (n - 1) / 2
+        weight = weight[..., None] * torch.exp(steps**2 / (-2 * (0.2 * n) ** 2))
+    return weight.clamp_min(1e-3)
 
 
 def _starts(size: int, patch: int, overlap: float) -> list[int]:

@@ -14,9 +14,9 @@ import torch
 from safetensors.torch import save_file
 
 from spine_node.anatomy.levels import CHANNELS
+from spine_node.segmentation.architecture import Architecture
 from spine_node.segmentation.bundle import AXES, CARD, INFERENCE, METADATA, WEIGHTS, sha256_of
 from spine_node.segmentation.classes import LEVEL_CLASSES, TISSUES
-from spine_node.segmentation.networks import Architecture
 from spine_node.training.card import model_card
 from spine_node.training.train import read_checkpoint
 
@@ -57,9 +57,7 @@ def export(
     """
     content = read_checkpoint(checkpoint)
     recipe = json.loads(content["recipe"])
-    architecture = Architecture(
-        **recipe["architecture"] | {"widths": tuple(recipe["architecture"]["widths"])}
-    )
+    architecture = Architecture.from_dict(recipe["architecture"])
     for name in (METADATA, INFERENCE, CARD, WEIGHTS):
         (bundle / name).parent.mkdir(parents=True, exist_ok=True)
     weights = {key: value.to(torch.float16).contiguous() for key, value in content["average"].items()}

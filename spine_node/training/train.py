@@ -22,7 +22,8 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from torch import Tensor, nn
 
-from spine_node.segmentation.networks import Architecture, SpineNet
+from spine_node.segmentation.architecture import Architecture
+from spine_node.segmentation.networks import SpineNet
 from spine_node.segmentation.windows import bfloat16_in_hardware
 from spine_node.training.augment import Patch, random_patch
 from spine_node.training.curve import draw_curve
@@ -303,8 +304,8 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 def _load(state: _State, path: Path, recipe: Recipe, place: torch.device) -> None:
     content = read_checkpoint(path)
-    before = json.loads(content["recipe"])["architecture"]
-    if before != json.loads(json.dumps(asdict(recipe.architecture))):
+    before = Architecture.from_dict(json.loads(content["recipe"])["architecture"])
+    if before != recipe.architecture:
         raise ValueError(
             f"{path} is a checkpoint of another architecture ({before}): choose another run "
             "folder, or start anew with resume=False"

@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -52,6 +53,16 @@ def test_the_loss_falls(run_dir):
     assert len(loss) == 20
     assert np.mean(loss[-5:]) < 0.9 * np.mean(loss[:5])
     assert (run_dir / "curve.png").stat().st_size > 1000
+
+
+def test_a_trunk_at_the_input_spacing_learns_and_becomes_a_bundle(run_dir):
+    recipe = replace(
+        SMALL, architecture=Architecture(widths=(8, 16), fine=8, stem_stride=1), patch=(18, 18, 18)
+    )
+    export(run(run_dir, 12, recipe), run_dir / "bundle", version="0", command="pytest")
+    loss = [r["loss"] for r in records(run_dir)]
+    assert np.mean(loss[-4:]) < 0.9 * np.mean(loss[:4])
+    assert load_bundle(run_dir / "bundle").network().architecture == recipe.architecture
 
 
 def test_a_resumed_run_goes_on_where_it_was(run_dir):
