@@ -124,7 +124,7 @@ def _from_seg(seg: Dataset) -> dict[str, _Sum]:
     shared = seg.SharedFunctionalGroupsSequence[0]
     packed = np.frombuffer(seg.PixelData, dtype=np.uint8)
     for number, group in enumerate(seg.PerFrameFunctionalGroupsSequence):
-        mask = _frame_bits(packed, number, rows * columns).reshape(rows, columns)
+        mask = frame_bits(packed, number, rows * columns).reshape(rows, columns)
         row, column = np.nonzero(mask)
 
         def of(keyword: str, group: Dataset = group) -> Dataset:
@@ -144,7 +144,7 @@ def _from_seg(seg: Dataset) -> dict[str, _Sum]:
     return sums
 
 
-def _frame_bits(packed: NDArray[np.uint8], number: int, pixels: int) -> NDArray[np.uint8]:
+def frame_bits(packed: NDArray[np.uint8], number: int, pixels: int) -> NDArray[np.uint8]:
     """One frame of a bit-packed array, in which frames need not begin at a byte (PS3.5 8.1.1)."""
     first = number * pixels
     start, end = first // 8, -(-(first + pixels) // 8)

@@ -1,12 +1,13 @@
 """Structures of the label map as DICOM codes, segment names and colours. Knows no pixels.
 
 Vertebrae are SNOMED CT concepts of CID 7603; T13 and L6 have none there and get a private code with
-the generic vertebra as its equivalent. A vertebra's body and posterior elements are one structure.
+the generic vertebra as its equivalent. In a result a vertebra's body and posterior elements are one
+structure; in a draft for annotators they are two (`PARTS`).
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from pydicom.dataset import Dataset
 
@@ -22,7 +23,10 @@ LEFT = Code("7771000", "SCT", "Left")
 RIGHT = Code("24028007", "SCT", "Right")
 SPINE = Code("421060004", "SCT", "Vertebral column")
 VERTEBRA = Code("51282000", "SCT", "Vertebra")
+VERTEBRAL_BODY = Code("VERTEBRAL_BODY", PRIVATE_SCHEME, "Vertebral body")
+VERTEBRAL_ARCH = Code("40265002", "SCT", "Arch of vertebra")
 ANATOMICAL_STRUCTURE = Code("91723000", "SCT", "Anatomical Structure")
+MORPHOLOGICAL_OPERATIONS = Code("123104", "DCM", "Morphological Operations")
 ARTIFICIAL_INTELLIGENCE = Code("123110", "DCM", "Artificial Intelligence")
 CONE_BEAM_CT = Code("717193008", "SCT", "Cone beam computed tomography")
 
@@ -77,6 +81,8 @@ class Structure:
     laterality : Code or None
     cielab : tuple of float
         L* 0..100, a*, b*.
+    part : Code or None
+        Body or arch, where the two are structures of their own.
     """
 
     name: str
@@ -85,6 +91,7 @@ class Structure:
     code: Code
     laterality: Code | None
     cielab: tuple[float, float, float]
+    part: Code | None = None
 
     @property
     def rgb(self) -> tuple[float, float, float]:
@@ -116,6 +123,29 @@ def _structures() -> dict[str, Structure]:
     return table
 
 
+def _parts() -> dict[str, Structure]:
+    """Body and posterior elements apart, the latter a lighter shade."""
+    table = {}
+    for structure in _structures().values():
+        if structure.name not in VERTEBRA_VALUES:
+            table[structure.name] = structure
+            continue
+        name, (body, posterior) = structure.name, structure.values
+        light, a, b = structure.cielab
+        table[f"{name}_body"] = replace(
+            structure, name=f"{name}_body", label=f"{name} body", values=(body,), part=VERTEBRAL_BODY
+        )
+        table[f"{name}_posterior"] = replace(
+            structure,
+            name=f"{name}_posterior",
+            label=f"{name} posterior elements",
+            values=(posterior,),
+            cielab=(min(light + 14, 96), 0.6 * a, 0.6 * b),
+            part=VERTEBRAL_ARCH,
+        )
+    return table
+
+
 def _srgb(cielab: tuple[float, float, float]) -> tuple[float, float, float]:
     """IEC 61966-2-1 from CIELab with the D50 white of the DICOM profile connection space."""
     lightness, a, b = cielab
@@ -142,6 +172,9 @@ def _gamma(v: float) -> float:
 
 STRUCTURES: dict[str, Structure] = _structures()
 """Every structure, vertebrae first, in the order of segments."""
+
+PARTS: dict[str, Structure] = _parts()
+"""The same with the body and the posterior elements of each vertebra apart, for correction by hand."""
 
 STRUCTURE_OF_VALUE: dict[int, str] = {v: s.name for s in STRUCTURES.values() for v in s.values}
 """The structure that a label value belongs to."""

@@ -15,6 +15,8 @@ from pydicom.uid import ExplicitVRLittleEndian
 from spine_node.dicom.codes import (
     ANATOMICAL_STRUCTURE,
     ARTIFICIAL_INTELLIGENCE,
+    MORPHOLOGICAL_OPERATIONS,
+    PARTS,
     STRUCTURE_OF_VALUE,
     STRUCTURES,
     VERTEBRA,
@@ -31,8 +33,8 @@ from spine_node.parameters.catalogue import PRIVATE_SCHEME, Code
 from spine_node.segmentation.segmenter import ModelIdentity, Segmentation
 
 
-def present_structures(label_map: LabelMap) -> list[Structure]:
-    """Structures with at least one voxel, in the order of segments.
+def present_structures(label_map: LabelMap, *, parts: bool = False) -> list[Structure]:
+    """Structures with at least one voxel, in the order of segments; `parts` as in `write_seg`.
 
     Raises
     ------
@@ -43,11 +45,18 @@ def present_structures(label_map: LabelMap) -> list[Structure]:
     unknown = [int(v) for v in values if v and int(v) not in STRUCTURE_OF_VALUE]
     if unknown:
         raise LabelMapRefused(f"the label map holds the values {unknown}, which name no structure.")
-    names = {STRUCTURE_OF_VALUE[int(v)] for v in values if v}
-    return [structure for name, structure in STRUCTURES.items() if name in names]
+    table = PARTS if parts else STRUCTURES
+    return [structure for structure in table.values() if set(structure.values) & set(values.tolist())]
 
 
-def write_seg(series: ImageSeries, segmentation: Segmentation, *, software_version: str) -> Dataset:
+def write_seg(
+    series: ImageSeries,
+    segmentation: Segmentation,
+    *,
+    software_version: str,
+    parts: bool = False,
+    by_net: bool = True,
+) -> Dataset:
     """One BINARY segment for each structure, body and posterior elements of a vertebra together.
 
     Segments without a voxel and frames without a segment are left out. The same input gives the same
@@ -59,6 +68,10 @@ def write_seg(series: ImageSeries, segmentation: Segmentation, *, software_versi
     segmentation : Segmentation
         Its label map is on the grid of `series`.
     software_version : str
+    parts : bool
+        Body and posterior elements of a vertebra as two segments, so that a person can correct each.
+    by_net : bool
+        Whether artificial intelligence made it, alone; else a person helped.
 
     Raises
     ------
@@ -70,20 +83,21 @@ def write_seg(series: ImageSeries, segmentation: Segmentation, *, software_versi
     label_map = segmentation.label_map
     if not label_map.grid.matches(series.grid, tolerance_mm=0.01):
         raise ValueError("the label map is not on the grid of its series")
-    structures = present_structures(label_map)
+    structures = present_structures(label_map, parts=parts)
     if not structures:
         raise LabelMapRefused("the label map is empty: there is nothing to store as a segmentation.")
     sources, model = series.sop_instance_uids, segmentation.model
 
     def uid(kind: str, *extra: str) -> str:
-        return result_uid(kind, sources, model.sha256, software_version, *extra)
+        variant = ("parts",) if parts else ()
+        return result_uid(kind, sources, model.sha256, software_version, *variant, *extra)
 
     seg = hd.seg.Segmentation(
         source_images=standins(series),
         pixel_array=_segment_numbers(label_map, structures, series),
         segmentation_type=hd.seg.SegmentationTypeValues.BINARY,
         segment_descriptions=[
-            _description(number, structure, model, uid("tracking", structure.name))
+            _description(number, structure, model, uid("tracking", structure.name), by_net)
             for number, structure in enumerate(structures, start=1)
         ],
         series_instance_uid=uid("seg series"),
@@ -103,7 +117,7 @@ def write_seg(series: ImageSeries, segmentation: Segmentation, *, software_versi
     )
     _name_dimensions(seg, uid("dimensions"))
     _pad_with_zero(seg)
-    if any(structure.code.scheme == PRIVATE_SCHEME for structure in structures):
+    if any(PRIVATE_SCHEME in (s.code.scheme, s.part and s.part.scheme) for s in structures):
         seg.CodingSchemeIdentificationSequence = [scheme_item(software_version)]
     finish(seg, series.headers[0])
     return seg
@@ -117,29 +131,31 @@ def tracking_uids(seg: Dataset) -> dict[str, tuple[int, str]]:
 
 
 def _description(
-    number: int, structure: Structure, model: ModelIdentity, tracking_uid: str
+    number: int, structure: Structure, model: ModelIdentity, tracking_uid: str, by_net: bool
 ) -> hd.seg.SegmentDescription:
     algorithm = hd.AlgorithmIdentificationSequence(
         name=model.name[:64],
         version=model.version[:64],
-        family=_sr(ARTIFICIAL_INTELLIGENCE),
+        family=_sr(ARTIFICIAL_INTELLIGENCE if by_net else MORPHOLOGICAL_OPERATIONS),
         source=MANUFACTURER,
-        parameters={"weights_sha256": model.sha256},
+        parameters={"weights_sha256" if by_net else "markers_sha256": model.sha256},
     )
+    kind_of = hd.seg.SegmentAlgorithmTypeValues
     description = hd.seg.SegmentDescription(
         segment_number=number,
         segment_label=structure.label,
         segmented_property_category=_sr(ANATOMICAL_STRUCTURE),
         segmented_property_type=_sr(structure.code),
-        algorithm_type=hd.seg.SegmentAlgorithmTypeValues.AUTOMATIC,
+        algorithm_type=kind_of.AUTOMATIC if by_net else kind_of.SEMIAUTOMATIC,
         algorithm_identification=algorithm,
         tracking_uid=tracking_uid,
         tracking_id=structure.name,
         display_color=hd.color.CIELabColor(*structure.cielab),
     )
     kind = description.SegmentedPropertyTypeCodeSequence[0]
-    if structure.laterality is not None:
-        kind.SegmentedPropertyTypeModifierCodeSequence = [code_item(structure.laterality)]
+    modifier = structure.laterality or structure.part
+    if modifier is not None:
+        kind.SegmentedPropertyTypeModifierCodeSequence = [code_item(modifier)]
     if structure.code.scheme == PRIVATE_SCHEME:
         kind.EquivalentCodeSequence = [code_item(VERTEBRA)]
     return description

@@ -18,7 +18,7 @@ from spine_node.imaging.volume import Volume
 
 _INT16 = np.iinfo(np.int16)
 
-_UNDECODABLE = (
+UNDECODABLE = (
     AttributeError, EOFError, IndexError, KeyError, NotImplementedError, OSError, RuntimeError, TypeError,
     ValueError,
 )  # fmt: skip
@@ -74,7 +74,7 @@ def _slices(series: ImageSeries) -> Iterator[tuple[int, int, NDArray[np.generic]
                         raise ValueError(f"{stored.shape} pixels decoded, {expected} expected")
                     yield index, number, stored
                     seen += 1
-        except _UNDECODABLE as problem:
+        except UNDECODABLE as problem:
             syntax = _transfer_syntax(header)
             raise SeriesRefused(
                 f"pixels of instance {uid} ({syntax}) cannot be decoded: {problem}"
