@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from spine_node.phantom.lattice import Field, Lattice
-from spine_node.phantom.shapes import Limb, rod, smooth_min, unit
+from spine_node.phantom.shapes import Limb, fillet_, rod, unit
 
 Point = NDArray[np.float64]
 
@@ -29,18 +30,19 @@ class Outline:
     notch: float = 0.08
     point: float = 0.0
 
-    def radius(self, x: NDArray[np.floating], y: NDArray[np.floating]) -> NDArray[np.floating]:
-        """1 on the outline, less inside."""
-        behind = np.maximum(y, 0)
+    def radius(self, x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+        """1 on the outline, less inside; broadcasts, keeps the precision."""
+        behind = y.clamp_min(0)
         if self.point:
-            x = x * (1 + self.point * np.minimum(y, 0) ** 2)
+            x = x * y.clamp_max(0).square_().mul_(self.point).add_(1)
         x2 = x * x
-        dent = np.maximum(1 - x2 * 1.6, 0)
-        behind = behind * (1 + self.notch * dent * dent)
-        y2 = np.where(y > 0, behind, y) ** 2
-        round_ = x2 + y2
-        square = np.sqrt(x2 * x2 + y2 * y2)
-        return np.asarray(np.sqrt(np.where(y > 0, 0.45 * round_ + 0.55 * square, round_)))
+        dent = (x2 * -1.6).add_(1).clamp_min_(0)
+        behind = dent.square_().mul_(self.notch).add_(1).mul_(behind)
+        front2 = y.clamp_max(0).square_().add_(x2)  # an ellipse in front, squarer behind
+        behind2 = behind.square_()
+        square = (behind2 * behind2).addcmul_(x2, x2).sqrt_()
+        round_ = behind2.add_(x2).mul_(0.45).add_(square, alpha=0.55)
+        return torch.where(y > 0, round_, front2).sqrt_()
 
     @property
     def back(self) -> float:
@@ -57,7 +59,7 @@ def _moments(outline: Outline) -> tuple[float, float, float]:
     """
     c = (np.arange(180) + 0.5) / 90 - 1
     x, y = np.meshgrid(c * 1.02, c * 1.02, indexing="ij")
-    r = outline.radius(x, y)
+    r = outline.radius(torch.from_numpy(x), torch.from_numpy(y)).numpy()
     inside = r < 1
     yi = y[inside]
     centroid = float(yi.mean())
@@ -136,34 +138,31 @@ class Body:
 
     def distance(self, at: Lattice) -> Field:
         """Signed distance at each voxel, mm, negative inside."""
-        X, Y, _ = self.axes.T
         centroid, mean, slope = _moments(self.outline)
+        X, Y, _ = self.axes.T
         above = at.along(self.superior_normal, self.superior_mm)
-        below = -at.along(self.inferior_normal, self.inferior_mm)
-        t = np.clip(-below / np.maximum(-(above + below), np.float32(1e-3)), 0, 1)
-        narrow = 1 - np.float32(4 * self.waist) * t * (1 - t)
-        half = [
-            narrow * np.float32(i) + narrow * t * np.float32(s - i)
-            for i, s in (self.half_width_mm, self.half_depth_mm)
-        ]
-        x = at.along(X, self.inferior_mm) / half[0]
-        y = at.along(Y, self.inferior_mm) / half[1]
-        y += np.float32(centroid)
-        k = self.outline.radius(x, y).astype(np.float32)
-        gradient = np.sqrt((x / half[0]) ** 2 + (y / half[1]) ** 2)
-        side = k * (k - 1) / np.maximum(gradient, np.float32(1e-3))
-        dish = np.maximum(1 - k * k, 0)
-        dish = dish * dish - np.float32(mean) - np.float32(slope) * (y - np.float32(centroid))
-        dish[k > 1.15] = np.float32(-mean)
-        above += np.float32(self.concavity_mm[1]) * dish
-        below += np.float32(self.concavity_mm[0]) * dish
-        out = np.maximum(np.maximum(above, below), side)
+        below = at.along(-self.inferior_normal, self.inferior_mm)
+        x, y = at.coordinates(np.stack([X, Y]), self.inferior_mm).unbind(0)
+        t = (-below).div_((above + below).neg_().clamp_min_(1e-3)).clamp_(0, 1)
+        narrow = (1 - t).mul_(t).mul_(-4 * self.waist).add_(1)
+        half = [(t * (s - i)).add_(i).mul_(narrow) for i, s in (self.half_width_mm, self.half_depth_mm)]
+        x.div_(half[0])
+        y.div_(half[1]).add_(centroid)
+        k = self.outline.radius(x, y)
+        gradient = x.div_(half[0]).square_().add_((y / half[1]).square_()).sqrt_().clamp_min_(1e-3)
+        side = (k * k).sub_(k).div_(gradient)
+        dish = (k * k).neg_().add_(1).clamp_min_(0).square_().sub_(mean - slope * centroid)
+        dish.sub_(y, alpha=slope)
+        dish = torch.where(k > 1.15, -mean, dish)
+        above.add_(dish, alpha=self.concavity_mm[1])
+        below.add_(dish, alpha=self.concavity_mm[0])
+        out = torch.maximum(torch.maximum(above, below, out=above), side, out=side)
         for spur in self.spurs:
             low, high = spur.box()
             where = at.around(low - 5.0, high + 5.0)
             if where is not None:
-                out[where] = smooth_min(out[where], spur.distance(at.block(where)), 1.0)
-        return np.asarray(out)
+                fillet_(out[where], spur.distance(at.block(where)), 1.0)
+        return out
 
     def centroid_mm(self, step_mm: float = 1.25) -> Point:
         """Centroid of the body's volume, from its own signed distance on a fine lattice."""
@@ -172,7 +171,7 @@ class Body:
         affine = np.diag([step_mm, step_mm, step_mm, 1.0])
         affine[:3, 3] = low
         at = Lattice(shape, affine)  # type: ignore[arg-type]
-        filled = np.clip(0.5 - self.distance(at) / step_mm, 0, 1).astype(np.float64)
+        filled = (0.5 - self.distance(at) / step_mm).clamp_(0, 1).double().numpy()
         index = np.array([np.average(np.arange(n), weights=_sum_but(filled, k)) for k, n in enumerate(shape)])
         return np.asarray(low + step_mm * index)
 
@@ -207,6 +206,6 @@ def _sum_but(filled: NDArray[np.float64], axis: int) -> NDArray[np.float64]:
 @lru_cache(maxsize=1024)
 def _side(outline: Outline, y: float) -> float:
     """Half width of the outline at this y, unit coordinates."""
-    x = np.linspace(0.5, 1.2, 1401)
-    inside = outline.radius(x, np.full_like(x, y)) < 1
+    x = torch.linspace(0.5, 1.2, 1401, dtype=torch.float64)
+    inside = outline.radius(x, torch.full_like(x, y)) < 1
     return float(x[inside][-1])

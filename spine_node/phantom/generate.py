@@ -6,8 +6,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from spine_node.anatomy.landmarks import Spine
 from spine_node.imaging.volume import Grid, LabelMap, Volume
@@ -18,6 +18,8 @@ from spine_node.phantom.lattice import Lattice
 from spine_node.phantom.person import SpineSpec
 from spine_node.phantom.pose import random_spec
 from spine_node.phantom.skeleton import Skeleton, build, landmarks
+from spine_node.phantom.smoothing import halo as halo_of
+from spine_node.phantom.smoothing import smooth
 
 FieldOfView = Literal["random", "whole", "thoracolumbar", "lumbopelvic", "cervicothoracic"]
 
@@ -62,6 +64,7 @@ def generate(
     clean: bool = False,
     painting: Literal["cbct", "random"] = "cbct",
     spec: SpineSpec | None = None,
+    device: str = "cpu",
 ) -> Phantom:
     """Make a phantom; the same arguments give the same voxels.
 
@@ -78,6 +81,9 @@ def generate(
         "cbct" as a scanner would show it, "random" with any contrast.
     spec : SpineSpec, optional
         The person; drawn from the seed when not given.
+    device : str
+        Where voxels are computed: "cpu" (with torch's number of threads), "cuda", "cuda:N", or "auto"
+        for a GPU when there is one. The same phantom comes out, but for rounding.
     """
     rng = np.random.default_rng(seed)
     drawn = random_spec(rng, adult_clean=clean)
@@ -85,12 +91,13 @@ def generate(
     skeleton = build(spec)
     to_patient = _standing_place(spec)
     grid = _grid(skeleton, to_patient, spacing_mm, field_of_view, clean, rng)
-    at = Lattice.of(grid, np.linalg.inv(to_patient))
+    at = Lattice.of(grid, np.linalg.inv(to_patient), chosen_device(device))
     scanner = physics.Scanner.draw(rng, clean=clean)
     habitus = tissue.Habitus.draw(rng)
     palette = paint.ct_palette(rng, clean=clean) if painting == "cbct" else paint.random_palette(rng)
     metal = implants.Metal() if clean else implants.Metal.draw(skeleton, rng)
-    values, labels, semantic = _image(skeleton, at, scanner, habitus, palette, metal, seed, rng)
+    with torch.inference_mode():
+        values, labels, semantic = _image(skeleton, at, scanner, habitus, palette, metal, seed, rng)
     everything = landmarks(skeleton, to_patient)
     visible = _visible(everything, grid, scanner.field_radius_mm)
     return Phantom(
@@ -102,6 +109,13 @@ def generate(
         seed,
         spec,
     )
+
+
+def chosen_device(name: str) -> torch.device:
+    """The device of this name; "auto" is a GPU when there is one."""
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)
 
 
 def _standing_place(spec: SpineSpec) -> NDArray[np.float64]:
@@ -175,8 +189,8 @@ def _image(
     wide = fields.coarse(at)
     layers = tissue.Surroundings(skeleton, wide, habitus, rng).build()
     skin = layers[0]
-    body = np.zeros(wide.shape, np.float32)
-    body[skin.where] = np.clip(0.5 - skin.distance_mm / fields.COARSE_MM, 0, 1)
+    body = wide.full(0)
+    body[skin.where] = (0.5 - skin.distance_mm / fields.COARSE_MM).clamp_(0, 1)
     bone = scene.bone_mass(skeleton, wide)
     shade, relative_noise = physics.shading(scanner, skeleton, body, bone, wide)
     shade += implants.streaks(metal, wide, seed)
@@ -184,35 +198,33 @@ def _image(
 
     voxel = float(at.spacing_mm[0])
     n, rows, columns = at.shape
-    blur = scanner.blur_mm / voxel
-    halo = int(np.ceil(3 * blur)) if blur > 0.25 else 0
+    blur = scanner.blur_mm / at.spacing_mm
+    halo = halo_of(float(blur[0]))
     grain_voxels = scanner.grain_mm / at.spacing_mm
-    grain_halo = int(np.ceil(3 * grain_voxels.max())) + 1
+    textures = physics.Grain(seed, (rows, columns), 1.1 * grain_voxels + 0.3, at.device)
+    noises = physics.Grain(seed + 1, (rows, columns), grain_voxels, at.device)
     centre = ((rows - 1) / 2, (columns - 1) / 2)
     plane = (float(at.spacing_mm[1]), float(at.spacing_mm[2]))
-    pattern, rim = physics.axial_pattern(seed, scanner, (rows, columns), plane)
+    pattern, rim = physics.axial_pattern(seed, scanner, (rows, columns), plane, at.device)
     j, i = np.ogrid[:rows, :columns]
-    outside = np.hypot((j - centre[0]) * plane[0], (i - centre[1]) * plane[1]) > scanner.field_radius_mm
-    z = at.along([0, 0, 1], np.zeros(3))[:, 0, 0].astype(np.float64)
+    radius = np.hypot((j - centre[0]) * plane[0], (i - centre[1]) * plane[1])
+    outside = torch.from_numpy(radius > scanner.field_radius_mm).to(at.device)
+    z = at.affine[2, 0] * np.arange(n)
     heights = (z - z.min()) / max(float(np.ptp(z)), 1e-6)
 
-    values = np.empty(at.shape, np.float32)
-    labels = np.empty(at.shape, np.uint8)
-    semantic = np.empty(at.shape, np.uint8)
+    values = torch.empty(at.shape, dtype=torch.float32)
+    labels, semantic = torch.empty((2, *at.shape), dtype=torch.uint8).unbind(0)
     step = max(4, SLAB_VOXELS // (rows * columns))
     for start in range(0, n, step):
         stop = min(start + step, n)
         first, last = max(start - halo, 0), min(stop + halo, n)
         block = at.block((slice(first, last), slice(0, rows), slice(0, columns)))
         drawing = scene.draw(skeleton, block)
-        texture = physics.grain(
-            seed, (first, last), (rows, columns), 1.1 * grain_voxels + 0.3, grain_halo + 2, n
-        )
         image = paint.paint(
             drawing,
             layers,
             palette,
-            texture,
+            textures.slices(first, last),
             fields.refine(lumps, at.shape, (first, last)),
             coarse_shape=wide.shape,
             full_shape=at.shape,
@@ -220,14 +232,14 @@ def _image(
             voxel_mm=voxel,
         )
         if metal.parts:
-            image += implants.density(metal, block) * (metal.value - image)
-        if halo:
-            image = ndimage.gaussian_filter(image, blur, truncate=3.0, mode="nearest")
+            share = implants.density(metal, block)
+            image.lerp_(torch.full((), metal.value, device=at.device), share)
         keep = slice(start - first, stop - first)
+        image = smooth(image, blur.tolist())[keep]
         image = physics.expose(
-            image[keep],
+            image,
             scanner,
-            noise=physics.grain(seed + 1, (start, stop), (rows, columns), grain_voxels, grain_halo, n),
+            noise=noises.slices(start, stop),
             shade=fields.refine(shade, at.shape, (start, stop)),
             relative_noise=fields.refine(relative_noise, at.shape, (start, stop)),
             pattern=pattern,
@@ -235,13 +247,10 @@ def _image(
             heights=heights[start:stop],
             spacing_mm=plane,
         )
-        image[:, outside] = scanner.offset - 1000 * scanner.gain
-        values[start:stop] = image
-        labels[start:stop] = drawing.labels[keep]
-        semantic[start:stop] = drawing.semantic[keep]
-    labels[:, outside] = 0
-    semantic[:, outside] = 0
-    return values, labels, semantic
+        values[start:stop] = image.masked_fill_(outside, scanner.offset - 1000 * scanner.gain)
+        labels[start:stop] = drawing.labels[keep].masked_fill_(outside, 0)
+        semantic[start:stop] = drawing.semantic[keep].masked_fill_(outside, 0)
+    return values.numpy(), labels.numpy(), semantic.numpy()
 
 
 def _visible(spine: Spine, grid: Grid, radius_mm: float) -> Spine:

@@ -6,6 +6,7 @@ import itertools
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from scipy import ndimage
 
 from spine_node.phantom.lattice import Field, Lattice
@@ -75,14 +76,14 @@ def _prosthesis(skeleton: Skeleton, side: str) -> list[Limb]:
 
 def density(metal: Metal, at: Lattice) -> Field:
     """Share of each voxel (0..1) that is metal."""
-    out = np.zeros(at.shape, np.float32)
+    out = at.full(0)
     voxel = float(at.spacing_mm.mean())
     for part in metal.parts:
         low, high = part.box()
         where = at.around(low - voxel, high + voxel)
         if where is not None:
-            d = part.distance(at.block(where))
-            out[where] = np.maximum(out[where], np.clip(0.5 - d / voxel, 0, 1))
+            share = part.distance(at.block(where)).div_(-voxel).add_(0.5).clamp_(0, 1)
+            torch.maximum(out[where], share, out=out[where])
     return out
 
 
@@ -92,8 +93,8 @@ def streaks(metal: Metal, at: Lattice, seed: int) -> Field:
     Each direction of a slice's spectrum is weighted at random: what a missing or wrong view does.
     """
     share = density(metal, at)
-    out = np.zeros(at.shape, np.float32)
-    rows = np.flatnonzero(share.max(axis=(1, 2)) > 0.02)
+    out = at.full(0)
+    rows = torch.nonzero(share.amax((1, 2)) > 0.02).flatten()
     if len(rows) == 0:
         return out
     ky, kx = np.meshgrid(*(np.fft.fftfreq(n) for n in at.shape[1:]), indexing="ij")
@@ -101,7 +102,7 @@ def streaks(metal: Metal, at: Lattice, seed: int) -> Field:
     rng = np.random.default_rng([seed, 99])
     gain = ndimage.gaussian_filter1d(rng.standard_normal(256), 2.0, mode="wrap")[angle]
     gain = gain / np.abs(gain).max() * (np.hypot(ky, kx) > 0)
-    for k in rows:
-        ray = np.real(np.fft.ifft2(np.fft.fft2(share[k]) * gain))
-        out[k] = metal.streaks * ray / max(float(np.abs(ray).max()), 1e-6)
+    weights = torch.from_numpy(gain.astype(np.float32)).to(at.device)
+    ray = torch.fft.ifft2(torch.fft.fft2(share[rows]) * weights).real
+    out[rows] = metal.streaks * ray / ray.abs().amax((1, 2), keepdim=True).clamp_min_(1e-6)
     return out

@@ -6,10 +6,11 @@ edge stays as sharp as the image.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
+import torch
 
 from spine_node.phantom.lattice import Field, Lattice, Slices
 
@@ -34,10 +35,10 @@ def coarse(at: Lattice, step_mm: float = COARSE_MM) -> Lattice:
     affine = at.affine.copy()
     for k, (n, m) in enumerate(zip(at.shape, steps, strict=True)):
         affine[:3, k] *= (n - 1) / (m - 1)
-    return Lattice(tuple(steps), affine)  # type: ignore[arg-type]
+    return Lattice(tuple(steps), affine, device=at.device)  # type: ignore[arg-type]
 
 
-def _weights(n: int, m: int, start: int, stop: int) -> NDArray[np.float32]:
+def _weights(n: int, m: int, start: int, stop: int, device: torch.device) -> Field:
     """Linear interpolation from m coarse to voxels start..stop of n fine ones, shape (stop - start, m)."""
     position = np.arange(start, stop) * ((m - 1) / max(n - 1, 1))
     low = np.minimum(position.astype(int), m - 2)
@@ -45,18 +46,16 @@ def _weights(n: int, m: int, start: int, stop: int) -> NDArray[np.float32]:
     row = np.arange(stop - start)
     out[row, low] = 1 - (position - low)
     out[row, low + 1] = position - low
-    return out
+    return torch.from_numpy(out).to(device)
 
 
 def refine(field: Field, full_shape: tuple[int, int, int], rows: tuple[int, int]) -> Field:
     """A coarse field of the whole image, interpolated to its slices rows[0]..rows[1] at full size."""
+    spans = (rows, (0, full_shape[1]), (0, full_shape[2]))
     wz, wy, wx = (
-        _weights(full_shape[0], field.shape[0], *rows),
-        _weights(full_shape[1], field.shape[1], 0, full_shape[1]),
-        _weights(full_shape[2], field.shape[2], 0, full_shape[2]),
+        _weights(n, m, *span, field.device) for n, m, span in zip(full_shape, field.shape, spans, strict=True)
     )
-    planes = np.tensordot(wz, field, axes=(1, 0))
-    return np.asarray(wy @ planes @ wx.T)
+    return wy @ torch.tensordot(wz, field, dims=1) @ wx.T
 
 
 def refine_block(
@@ -77,7 +76,16 @@ def refine_block(
             start, stop = max(start, rows[0]), min(stop, rows[1])
         if stop <= start:
             return None
-        weights.append(_weights(n, m, start, stop)[:, block])
+        weights.append(_weights(n, m, start, stop, field.device)[:, block])
         fine.append(slice(start - rows[0], stop - rows[0]) if axis == 0 else slice(start, stop))
-    planes = np.tensordot(weights[0], field, axes=(1, 0))
-    return (fine[0], fine[1], fine[2]), np.asarray(weights[1] @ planes @ weights[2].T)
+    planes = torch.tensordot(weights[0], field, dims=1)
+    return (fine[0], fine[1], fine[2]), weights[1] @ planes @ weights[2].T
+
+
+def interpolate(at: Field, places: Sequence[float], values: Sequence[float]) -> Field:
+    """Linear between the values at growing `places`, the outermost ones beyond them."""
+    x = torch.tensor(places, dtype=torch.float32, device=at.device)
+    y = torch.tensor(values, dtype=torch.float32, device=at.device)
+    k = torch.bucketize(at, x).clamp_(1, len(places) - 1)
+    share = ((at - x[k - 1]) / (x[k] - x[k - 1]).clamp_min_(1e-6)).clamp_(0, 1)
+    return torch.lerp(y[k - 1], y[k], share)

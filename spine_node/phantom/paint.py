@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from spine_node.phantom.lattice import Field
 from spine_node.phantom.layers import Layer, refine_block
@@ -140,12 +141,15 @@ def random_palette(rng: np.random.Generator) -> Palette:
 
 def _fill(image: Field, share: Field, value: float | Field) -> None:
     """Move `image` towards `value` where `share` (0..1) says so, in place."""
-    image += share * (value - image)
+    if isinstance(value, float):
+        image.lerp_(torch.full((), value, device=image.device), share)
+    else:
+        image.lerp_(value, share)
 
 
 def _inside(distance: Field, voxel_mm: float) -> Field:
     """Share of a voxel that lies inside a surface at this signed distance."""
-    return np.clip(np.float32(0.5) - distance * np.float32(1 / voxel_mm), 0, 1)
+    return (distance * (-1 / voxel_mm)).add_(0.5).clamp_(0, 1)
 
 
 def paint(
@@ -164,7 +168,7 @@ def paint(
 
     `texture` and `lumps` are unit noise on them: over millimetres, over a centimetre.
     """
-    image = np.full(drawing.labels.shape, palette.background, np.float32)
+    image = torch.full_like(drawing.depth_mm, palette.background)
     for layer in layers:
         fine = refine_block(layer.distance_mm, layer.where, coarse_shape, full_shape, rows)
         if fine is None:
@@ -172,12 +176,13 @@ def paint(
         where, distance = fine
         value: float | Field = palette.soft[layer.name]
         if layer.name == "lung":  # vessels
-            value = value + np.float32(450) * np.maximum(lumps[where] + 0.5 * texture[where] - 1.2, 0)
+            vessels = torch.add(lumps[where], texture[where], alpha=0.5).sub_(1.2).clamp_min_(0)
+            value = vessels.mul_(450).add_(value)
         elif layer.name not in ("gas", "airway"):
-            value = value + np.float32(palette.grain) * lumps[where]
+            value = (lumps[where] * palette.grain).add_(value)
         _fill(image[where], _inside(distance, voxel_mm), value)
     for name in ("disc", "canal"):
-        image[drawing.semantic == SEMANTIC[name]] = palette.soft[name]
+        image.masked_fill_(drawing.semantic == SEMANTIC[name], palette.soft[name])
     _paint_bone(image, drawing, palette, texture, lumps, voxel_mm)
     return image
 
@@ -185,18 +190,20 @@ def paint(
 def _paint_bone(
     image: Field, drawing: Drawing, palette: Palette, texture: Field, lumps: Field, voxel_mm: float
 ) -> None:
-    near = drawing.depth_mm < voxel_mm
-    depth, kind = drawing.depth_mm[near], drawing.kind[near]
-    fine, wide = texture[near], lumps[near]
+    flat = torch.nonzero((drawing.depth_mm < voxel_mm).view(-1)).squeeze(1)
+    depth, kind = drawing.depth_mm.view(-1)[flat], drawing.kind.view(-1)[flat].int()
+    fine, wide = texture.reshape(-1)[flat], lumps.reshape(-1)[flat]
 
     def of(name: str) -> Field:
         table = [getattr(palette.bone[k], name) if k in palette.bone else 0.0 for k in range(len(SEMANTIC))]
-        return np.array(table, np.float32)[kind]
+        return torch.tensor(table, device=image.device).index_select(0, kind)
 
     mottle = of("mottle")
-    shell = of("shell_mm") * np.maximum(1 + wide * mottle * np.float32(0.004), 0.25)
-    whole, core = _inside(depth, voxel_mm), _inside(depth + shell, voxel_mm)
-    marrow = of("marrow") + fine * of("texture") + wide * mottle
-    marrow += of("rim") * np.exp(np.minimum(depth + shell, 0) * np.float32(1 / RIM_MM))
-    bone = (whole - core) * of("cortex") + core * marrow
-    image[near] = (1 - whole) * image[near] + bone
+    shell = (wide * mottle).mul_(0.004).add_(1).clamp_min_(0.25).mul_(of("shell_mm"))
+    below = depth + shell
+    whole, core = _inside(depth, voxel_mm), _inside(below, voxel_mm)
+    marrow = of("marrow").addcmul_(fine, of("texture")).addcmul_(wide, mottle)
+    marrow.addcmul_(of("rim"), below.clamp_max_(0).mul_(1 / RIM_MM).exp_())
+    bone = (whole - core).mul_(of("cortex")).addcmul_(core, marrow)
+    greys = image.view(-1)
+    greys[flat] = greys[flat].mul_(1 - whole).add_(bone)

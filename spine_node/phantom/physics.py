@@ -9,11 +9,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from spine_node.phantom.lattice import Field, Lattice
 from spine_node.phantom.skeleton import Skeleton
+from spine_node.phantom.smoothing import halo, shifted, smooth, taps, weigh
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,37 +99,56 @@ class Scanner:
         )
 
 
-def grain(
-    seed: int,
-    rows: tuple[int, int],
-    plane: tuple[int, int],
-    sigma_voxels: NDArray[np.float64],
-    halo: int,
-    total: int,
-) -> Field:
-    """Unit noise with this correlation on the slices rows[0]..rows[1], the same however it is cut up."""
-    first, last = max(rows[0] - halo, 0), min(rows[1] + halo, total)
-    white = np.empty((last - first, *plane), np.float32)
-    for k in range(first, last):
-        np.random.default_rng([seed, k]).standard_normal(out=white[k - first], dtype=np.float32)
-    if sigma_voxels.max() > 0.25:
-        white = ndimage.gaussian_filter(white, sigma_voxels, truncate=3.0, mode="reflect")
-        # gaussian smoothing lowers the spread by the square root of its support
-        white *= np.float32(np.prod([_spread_loss(float(s)) for s in sigma_voxels]))
-    return np.asarray(white[rows[0] - first : rows[1] - first])
+POOL = 32
+"""Slices of white noise that are drawn; every slice of an image is one of them, rolled at random."""
+
+
+class Grain:
+    """Unit noise with one correlation length, for any slices of an image, the same however it is cut up.
+
+    White noise has no seams, so that a slice rolled round by a random offset is a new one for the price
+    of a copy. Smoothing in the plane is done before rolling, smoothing across the slices after it.
+    """
+
+    def __init__(
+        self, seed: int, plane: tuple[int, int], sigma_voxels: NDArray[np.float64], device: torch.device
+    ) -> None:
+        rng = np.random.default_rng([seed, 2])
+        white = torch.from_numpy(rng.standard_normal((POOL, *plane), dtype=np.float32)).to(device)
+        across, *within = (float(s) for s in sigma_voxels)
+        self._pool = smooth(white, (0.0, *within), wrap=True).mul_(_gain(within[0]) * _gain(within[1]))
+        self._taps = [w * _gain(across) for w in taps(across)] if halo(across) else [1.0]
+        self._seed = seed
+
+    def slices(self, start: int, stop: int) -> Field:
+        """The noise of these slices, shape (stop - start, rows, columns)."""
+        reach = len(self._taps) - 1
+        rows, columns = self._pool.shape[1:]
+        white = torch.empty((stop - start + 2 * reach, rows, columns), device=self._pool.device)
+        for k in range(start - reach, stop + reach):
+            which, down, right = np.random.default_rng([self._seed, k + 10_000]).integers(
+                [POOL, rows, columns]
+            )
+            source, target = self._pool[which], white[k - start + reach]
+            target[down:, right:] = source[: rows - down, : columns - right]
+            target[:down, right:] = source[rows - down :, : columns - right]
+            target[down:, :right] = source[: rows - down, columns - right :]
+            target[:down, :right] = source[rows - down :, columns - right :]
+        return weigh(white, 0, self._taps) if reach else white
 
 
 def coarse_noise(seed: int, at: Lattice) -> Field:
     """Unit noise on a coarse lattice, correlated over its neighbours."""
     white = np.random.default_rng([seed, 815]).standard_normal(at.shape, dtype=np.float32)
-    return np.asarray(ndimage.gaussian_filter(white, 0.6) * np.float32(_spread_loss(0.6) ** 3))
+    return smooth(torch.from_numpy(white).to(at.device), (0.6, 0.6, 0.6)).mul_(_gain(0.6) ** 3)
 
 
-def _spread_loss(sigma: float) -> float:
-    x = np.arange(-max(1, int(3 * sigma + 0.5)), max(1, int(3 * sigma + 0.5)) + 1)
-    kernel = np.exp(-0.5 * (x / max(sigma, 1e-3)) ** 2)
-    kernel /= kernel.sum()
-    return float(1 / np.sqrt((kernel**2).sum()))
+def _gain(sigma: float) -> float:
+    """What smoothing white noise with this sigma (voxels) takes from its spread."""
+    if not halo(sigma):
+        return 1.0
+    middle, *side = taps(sigma)
+    return float((middle**2 + 2 * sum(w**2 for w in side)) ** -0.5)
 
 
 def shading(
@@ -138,35 +159,30 @@ def shading(
     `body` is the share (0..1) of patient there, `bone` how much bone, in any unit.
     """
     step = float(at.spacing_mm.mean())
-    x, y = at.along([1, 0, 0], np.zeros(3)), at.along([0, 1, 0], np.zeros(3))
-    z = at.along([0, 0, 1], np.zeros(3))
-    out = np.zeros(at.shape, np.float32)
-    thick = ndimage.gaussian_filter(body, 45 / step)
-    thick /= max(float(thick.max()), 1e-3)
-    hard = ndimage.gaussian_filter(bone, 22 / step)
-    hard /= max(float(hard.max()), 1e-3)
+    out = at.full(0)
+    thick = smooth(body, (45 / step,) * 3)
+    thick.div_(thick.max().clamp_min_(1e-3))
+    hard = smooth(bone, (22 / step,) * 3)
+    hard.div_(hard.max().clamp_min_(1e-3))
     if scanner.cupping:
-        out -= np.float32(scanner.cupping) * thick**2
+        out.addcmul_(thick, thick, value=-scanner.cupping)
     if scanner.veil:
-        out -= np.float32(scanner.veil) * hard
+        out.sub_(hard, alpha=scanner.veil)
+    x, y, z = (at.thin(row, np.zeros(3)) for row in np.eye(3))
     if scanner.cone:
-        middle, half = float(z.mean()), float(np.ptp(z)) / 2
-        out += (
-            np.float32(scanner.cone)
-            * ((np.abs(z - middle) / half) ** 4)
-            * np.sign(np.sin(scanner.blur_mm * 100))
-        )
+        low, high = float(z.min()), float(z.max())
+        sign = float(np.sign(np.sin(scanner.blur_mm * 100)))
+        out += scanner.cone * sign * ((z - (low + high) / 2) / ((high - low) / 2)) ** 4
     if scanner.hardening:
         left, right = (skeleton.heads[s][0] for s in ("left", "right"))
-        across = np.hypot((y - (left[1] + right[1]) / 2) / 16, (z - (left[2] + right[2]) / 2) / 24)
-        reach = float(np.linalg.norm(left - right)) / 2
-        out -= np.float32(scanner.hardening) * np.exp(-(across**2)) / (1 + np.exp((np.abs(x) - reach) / 8))
-    noise = (0.55 + 0.6 * thick + 0.5 * hard).astype(np.float32)
-    return out, noise
+        middle, reach = ((left + right) / 2).tolist(), float(np.linalg.norm(left - right)) / 2
+        across2 = ((y - middle[1]) / 16) ** 2 + ((z - middle[2]) / 24) ** 2
+        out.sub_(torch.exp(-across2) * torch.sigmoid((reach - x.abs()) / 8), alpha=scanner.hardening)
+    return out, (thick * 0.6).add_(hard, alpha=0.5).add_(0.55)
 
 
 def axial_pattern(
-    seed: int, scanner: Scanner, plane: tuple[int, int], spacing_mm: tuple[float, float]
+    seed: int, scanner: Scanner, plane: tuple[int, int], spacing_mm: tuple[float, float], device: torch.device
 ) -> tuple[Field | None, Field | None]:
     """Rings and view streaks about the axis of rotation; and the rim, which only a body shows.
 
@@ -187,7 +203,8 @@ def axial_pattern(
     if scanner.rim and np.isfinite(scanner.field_radius_mm):
         beyond = np.minimum(radius - scanner.field_radius_mm, 0)
         rim = (scanner.rim * np.exp(beyond / 9)).astype(np.float32)
-    return pattern, rim
+    on_device = [None if p is None else torch.from_numpy(p).to(device) for p in (pattern, rim)]
+    return on_device[0], on_device[1]
 
 
 def expose(
@@ -202,23 +219,24 @@ def expose(
     heights: NDArray[np.float64],
     spacing_mm: tuple[float, float],
 ) -> Field:
-    """Blurred tissue to scanner values; `heights` is each slice's place between bottom (0) and top (1)."""
+    """Blurred tissue to scanner values, in place; `noise` is used up.
+
+    `heights` is each slice's place between bottom (0) and top (1).
+    """
     weight, dx, dy = scanner.ghost
     if weight:
-        swayed = ndimage.shift(image, (0, dy / spacing_mm[0], dx / spacing_mm[1]), order=1, mode="nearest")
-        image = (1 - weight) * image + weight * swayed
-    image = image + shade
-    image += np.float32(scanner.noise) * noise * relative_noise
+        swayed = shifted(shifted(image, 1, dy / spacing_mm[0]), 2, dx / spacing_mm[1])
+        image.lerp_(swayed, weight)
+    image += shade
+    image.addcmul_(noise, relative_noise, value=scanner.noise)
     if rim is not None:
         image += rim * (image > -600)
     if pattern is not None:
         image += pattern
     at, step, gain = scanner.seam
     if step or gain:
-        upper = np.clip((heights - at) * 60 + 0.5, 0, 1).astype(np.float32)[:, None, None]
-        image *= 1 + np.float32(gain) * upper
-        image += np.float32(step) * upper
-    np.maximum(image, -1024, out=image)
-    image *= np.float32(scanner.gain)
-    image += np.float32(scanner.offset)
-    return np.asarray(image)
+        upper = torch.from_numpy(np.clip((heights - at) * 60 + 0.5, 0, 1).astype(np.float32))
+        upper = upper.to(image.device)[:, None, None]
+        image *= 1 + gain * upper
+        image += step * upper
+    return image.clamp_min_(-1024).mul_(scanner.gain).add_(scanner.offset)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
-from numpy.typing import NDArray
+import torch
 
 from spine_node.anatomy import levels
 from spine_node.phantom import arch, pelvis, thorax
 from spine_node.phantom.body import Body
-from spine_node.phantom.lattice import Field, Lattice
-from spine_node.phantom.shapes import Limb, Plate, bounds, smooth_min, union
+from spine_node.phantom.lattice import Field, Lattice, Slices
+from spine_node.phantom.shapes import Limb, Plate, Point, bounds, fillet_, smooth_min, union
 from spine_node.phantom.skeleton import Bone, Skeleton
 
 SEMANTIC: dict[str, int] = {
@@ -40,30 +41,26 @@ class Drawing:
 
     Attributes
     ----------
-    labels : ndarray of uint8
+    labels : tensor of uint8
         Values of `anatomy.levels`.
-    semantic : ndarray of uint8
+    semantic : tensor of uint8
         Values of `SEMANTIC`.
-    depth_mm : ndarray of float32
+    depth_mm : tensor of float32
         Signed distance to the nearest bone surface, negative inside.
-    kind : ndarray of uint8
+    kind : tensor of uint8
         `SEMANTIC` value of that nearest bone, inside and close to it.
     """
 
-    labels: NDArray[np.uint8]
-    semantic: NDArray[np.uint8]
+    labels: torch.Tensor
+    semantic: torch.Tensor
     depth_mm: Field
-    kind: NDArray[np.uint8]
+    kind: torch.Tensor
 
 
 def draw(skeleton: Skeleton, at: Lattice) -> Drawing:
     """Draw all bones, discs and the canal on a block of voxels."""
-    out = Drawing(
-        np.zeros(at.shape, np.uint8),
-        np.zeros(at.shape, np.uint8),
-        np.full(at.shape, FAR_MM, np.float32),
-        np.zeros(at.shape, np.uint8),
-    )
+    labels, semantic, kind = torch.zeros((3, *at.shape), dtype=torch.uint8, device=at.device).unbind(0)
+    out = Drawing(labels, semantic, at.full(FAR_MM), kind)
     for k, bone in enumerate(skeleton.bones):
         _draw_vertebra(out, skeleton.bones, k, bone, at)
     _draw_sacrum(out, skeleton, at)
@@ -107,28 +104,31 @@ def bone_mass(skeleton: Skeleton, at: Lattice) -> Field:
     inside = ((index >= 0) & (index < at.shape)).all(axis=1)
     out = np.zeros(at.shape, np.float32)
     np.add.at(out, tuple(index[inside].T), np.array(mass, np.float32)[inside])
-    return out
+    return torch.from_numpy(out).to(at.device)
 
 
 def _blend(
     out: Drawing,
-    where: tuple[slice, slice, slice],
+    where: Slices,
     d: Field,
-    label: NDArray[np.uint8] | int,
-    kind: NDArray[np.uint8] | int,
+    label: torch.Tensor | int,
+    kind: torch.Tensor | int,
 ) -> None:
     """Let a bone take the voxels that are deeper in it than in any bone before."""
     depth = out.depth_mm[where]
     closer = d < depth
     inside = closer & (d < 0)
-    np.minimum(depth, d, out=depth)
+    torch.minimum(depth, d, out=depth)
     for target, value, mask in (
         (out.kind, kind, closer),
         (out.labels, label, inside),
         (out.semantic, kind, inside),
     ):
         block = target[where]
-        block[mask] = value[mask] if isinstance(value, np.ndarray) else value
+        if isinstance(value, int):
+            block.masked_fill_(mask, value)
+        else:
+            block.copy_(torch.where(mask, value, block))
 
 
 def _merge(
@@ -145,42 +145,72 @@ def _merge(
         return
     d = union(parts, at.block(where), fillet_mm, FAR_MM)
     if label == 0:  # what is not labelled never eats into what is
-        labelled = out.labels[where] > 0
-        d = np.where(labelled, np.maximum(d, np.float32(0.01)), d)
+        d = torch.where(out.labels[where] > 0, d.clamp_min(0.01), d)
     _blend(out, where, d, label, kind)
 
 
+class Template(Protocol):
+    """A vertebra's shape from elsewhere (a mesh, a labelled scan), in place of the analytic one."""
+
+    def box(self, bone: Bone) -> tuple[Point, Point]:
+        """Two corners of a box in mm, patient frame, that holds the vertebra."""
+        ...
+
+    def distances(self, bone: Bone, block: Lattice) -> tuple[Field, Field]:
+        """Signed distances, mm, of the body and of the posterior elements at each voxel of `block`."""
+        ...
+
+
 def _draw_vertebra(out: Drawing, bones: tuple[Bone, ...], k: int, bone: Bone, at: Lattice) -> None:
-    behind = arch.arch(bone)
-    extras = arch.body_extras(bone)
-    low, high = bounds([*behind, *extras], MARGIN_MM)
-    body_low, body_high = bone.body.box()
-    where = at.around(np.minimum(low, body_low - MARGIN_MM), np.maximum(high, body_high + MARGIN_MM))
+    low, high = bone.template.box(bone) if bone.template else _box(bone)
+    where = at.around(low - MARGIN_MM, high + MARGIN_MM)
     if where is None:
         return
     block = at.block(where)
-    front = np.full(block.shape, FAR_MM, np.float32)
-    if bone.level != "C1":
-        inner = block.around(body_low - MARGIN_MM, body_high + MARGIN_MM)
-        if inner is not None:
-            front[inner] = bone.body.distance(block.block(inner))
-    if extras:
-        front = smooth_min(front, union(extras, block, arch.FILLET_MM, FAR_MM), 1.0)
-    back = union(behind, block, arch.FILLET_MM, FAR_MM)
-    for hole in canal_limbs(bones, k):
-        inner = block.around(*(c + s * 2.0 for c, s in zip(hole.box(), (-1, 1), strict=True)))
-        if inner is not None:
-            back[inner] = np.maximum(back[inner], -hole.distance(block.block(inner)))
+    if bone.template:
+        front, back = bone.template.distances(bone, block)
+    else:
+        front, back = _distances(bones, k, block)
     # the fillet between arch and body belongs to the arch: the body keeps its exact shape
-    whole = np.minimum(front, smooth_min(front, back, arch.FILLET_MM))
-    is_body = front < 0
+    whole = torch.minimum(front, smooth_min(front, back, arch.FILLET_MM))
+    body, behind = SEMANTIC["body"], SEMANTIC["arch"]
     level = levels.VERTEBRA_VALUES[bone.level]
-    label = np.where(is_body, np.uint8(level), np.uint8(level + levels.POSTERIOR_OFFSET))
-    nearer_body = front <= back
-    kind = np.where(nearer_body, np.uint8(SEMANTIC["body"]), np.uint8(SEMANTIC["arch"]))
-    kind[is_body] = SEMANTIC["body"]
-    kind[(whole < 0) & ~is_body] = SEMANTIC["arch"]
-    _blend(out, where, whole, label, kind)
+    is_body = front < 0
+    label = torch.where(is_body, level, level + levels.POSTERIOR_OFFSET).to(torch.uint8)
+    # within bone what is not body is arch; outside, the nearer of the two
+    nearer_body = is_body | ((front <= back) & (whole >= 0))
+    _blend(out, where, whole, label, torch.where(nearer_body, body, behind).to(torch.uint8))
+
+
+def _box(bone: Bone) -> tuple[Point, Point]:
+    low, high = bounds([*arch.arch(bone), *arch.body_extras(bone)], 0.0)
+    body_low, body_high = bone.body.box()
+    return np.minimum(low, body_low), np.maximum(high, body_high)
+
+
+def _distances(bones: tuple[Bone, ...], k: int, block: Lattice) -> tuple[Field, Field]:
+    """Of an analytic vertebra: signed distances of its body, of its posterior elements."""
+    bone = bones[k]
+    extras = arch.body_extras(bone)
+    front = block.full(FAR_MM)
+    low, high = bone.body.box()
+    inner = block.around(low - MARGIN_MM, high + MARGIN_MM)
+    if bone.level != "C1" and inner is not None:
+        front[inner] = bone.body.distance(block.block(inner))
+    if extras:
+        fillet_(front, union(extras, block, arch.FILLET_MM, FAR_MM), 1.0)
+    back = union(arch.arch(bone), block, arch.FILLET_MM, FAR_MM)
+    for hole in canal_limbs(bones, k):
+        _take_out(back, hole, block, 2.0)
+    return front, back
+
+
+def _take_out(d: Field, hole: Limb, block: Lattice, margin_mm: float) -> None:
+    """Remove a hole from a solid, in place."""
+    low, high = hole.box()
+    inner = block.around(low - margin_mm, high + margin_mm)
+    if inner is not None:
+        torch.maximum(d[inner], -hole.distance(block.block(inner)), out=d[inner])
 
 
 def canal_limbs(bones: tuple[Bone, ...], k: int) -> list[Limb]:
@@ -211,20 +241,16 @@ def _draw_sacrum(out: Drawing, skeleton: Skeleton, at: Lattice) -> None:
     above = block.along(skeleton.s1.superior_normal, skeleton.s1.superior_mm)
     # nothing of the wings reaches over the plane of the endplate in front of the articular processes
     y = block.along(skeleton.s1.axes[:, 1], skeleton.s1.superior_mm)
-    front = y < np.float32(skeleton.s1.half_depth_mm[1])
-    d[front] = np.maximum(d, above + np.float32(1.5))[front]
-    d = smooth_min(d, skeleton.s1.distance(block), 1.5)
-    d[front] = np.maximum(d, _plate(skeleton.s1, block, above))[front]
+    front = y < float(skeleton.s1.half_depth_mm[1])
+    first = skeleton.s1.distance(block)
+    d = torch.where(front, torch.maximum(d, above + 1.5), d)
+    d = fillet_(d, first, 1.5)
+    # over the endplate's outline its own dished surface bounds the bone, outside it the plane itself
+    plate = torch.maximum(above, torch.minimum(first, above + 2.0))
+    d = torch.where(front, torch.maximum(d, plate), d)
     for hole in holes:
-        inner = block.around(*(c + s * 2.0 for c, s in zip(hole.box(), (-1, 1), strict=True)))
-        if inner is not None:
-            d[inner] = np.maximum(d[inner], -hole.distance(block.block(inner)))
+        _take_out(d, hole, block, 2.0)
     _blend(out, where, d, levels.SACRUM, SEMANTIC["sacrum"])
-
-
-def _plate(s1: Body, block: Lattice, above: Field) -> Field:
-    """Distance over the S1 endplate's own dished surface; the plane itself outside its outline."""
-    return np.maximum(above, np.minimum(s1.distance(block), above + np.float32(2.0)))
 
 
 def _draw_hip(out: Drawing, skeleton: Skeleton, side: str, label: int, at: Lattice) -> None:
@@ -239,15 +265,12 @@ def _draw_hip(out: Drawing, skeleton: Skeleton, side: str, label: int, at: Latti
     if inner is not None:
         near = block.block(inner)
         opening = near.along(outward, point)
-        d[inner] = smooth_min(d[inner], np.maximum(cup.distance(near), opening), 2.0)
-        d[inner] = np.maximum(d[inner], -joint.distance(near))
-    sacral = out.labels[where] == levels.SACRUM
+        fillet_(d[inner], torch.maximum(cup.distance(near), opening), 2.0)
+        torch.maximum(d[inner], -joint.distance(near), out=d[inner])
     # the sacro-iliac joint: a gap of about two millimetres
-    gap = np.where(
-        out.kind[where] == SEMANTIC["sacrum"], np.float32(2.2) - out.depth_mm[where], np.float32(-FAR_MM)
-    )
-    d = np.maximum(d, gap)
-    d[sacral] = np.maximum(d[sacral], np.float32(0.5))
+    sacral = out.kind[where] == SEMANTIC["sacrum"]
+    d = torch.where(sacral, torch.maximum(d, 2.2 - out.depth_mm[where]), d)
+    d = torch.where(out.labels[where] == levels.SACRUM, d.clamp_min(0.5), d)
     _blend(out, where, d, label, SEMANTIC["hip"])
 
 
@@ -260,9 +283,8 @@ def _draw_skull(out: Drawing, skeleton: Skeleton, at: Lattice) -> None:
         return
     block = at.block(where)
     d = union(solid, block, 2.0, FAR_MM)
-    d = np.maximum(d, -hole.distance(block))
-    labelled = out.labels[where] > 0
-    d[labelled] = np.maximum(d[labelled], np.float32(0.01))
+    d = torch.maximum(d, -hole.distance(block))
+    d = torch.where(out.labels[where] > 0, d.clamp_min(0.01), d)
     _blend(out, where, d, 0, SEMANTIC["other_bone"])
 
 
@@ -273,16 +295,20 @@ def _draw_discs(out: Drawing, skeleton: Skeleton, at: Lattice) -> None:
         for limb in canal_limbs(bones, k):
             where = at.around(*limb.box())
             if where is not None:
-                free = (limb.distance(at.block(where)) < 0) & (out.semantic[where] == 0)
-                out.semantic[where][free] = SEMANTIC["canal"]
+                _fill_free(out, where, limb.distance(at.block(where)), SEMANTIC["canal"])
         if bone.level == "C1":
             continue
         below = bones[k + 1].body if k + 1 < len(bones) else skeleton.s1
         disc = disc_between(bone.body, below)
         where = at.around(*disc.box())
         if where is not None:
-            free = (disc.distance(at.block(where)) < 0) & (out.semantic[where] == 0)
-            out.semantic[where][free] = SEMANTIC["disc"]
+            _fill_free(out, where, disc.distance(at.block(where)), SEMANTIC["disc"])
+
+
+def _fill_free(out: Drawing, where: Slices, d: Field, kind: int) -> None:
+    """Give what lies inside and is nothing yet this kind."""
+    block = out.semantic[where]
+    block.masked_fill_((d < 0) & (block == 0), kind)
 
 
 def disc_between(upper: Body, lower: Body) -> Body:

@@ -5,10 +5,12 @@ Distances are exact at a surface and close to it; far from it they only keep the
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from spine_node.phantom.lattice import Field, Lattice
@@ -29,12 +31,14 @@ def cross(a: Point, b: Point) -> Point:
 
 def smooth_min(a: Field, b: Field, radius_mm: float) -> Field:
     """Union of two distances with a fillet of about `radius_mm`."""
-    h = np.maximum(np.float32(4 * radius_mm) - np.abs(a - b), 0)
-    h *= h
-    h *= np.float32(1 / (16 * radius_mm))
-    out = np.minimum(a, b)
-    out -= h
-    return out
+    return fillet_(a.clone(), b, radius_mm)
+
+
+def fillet_(into: Field, other: Field, radius_mm: float) -> Field:
+    """As `smooth_min`, written to the first distance."""
+    h = (into - other).abs_().neg_().add_(4 * radius_mm).clamp_min_(0)
+    torch.minimum(into, other, out=into)
+    return into.addcmul_(h, h, value=-1 / (16 * radius_mm))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,33 +77,31 @@ class Limb:
     def distance(self, at: Lattice) -> Field:
         """Signed distance at each voxel."""
         along = self.end_mm - self.start_mm
-        length = float(np.linalg.norm(along))
+        length = math.sqrt(float(along @ along))
+        ra, rb, rc = self.radii_mm
         u = along / length if length > 1e-9 else unit(cross(self.side, np.array([0.31, 0.77, 0.56])))
         v = unit(self.side - (self.side @ u) * u)
         w = cross(u, v)
-        x = at.along(u, self.start_mm)
-        t = np.clip(x, 0, length)
-        x -= t
-        y, z = at.along(v, self.start_mm), at.along(w, self.start_mm)
+        round_ = ra == rb == rc
+        scaled = np.stack([u, v, w]) if round_ else np.stack([u / ra, v / rb, w / rc])
+        p = at.coordinates(scaled, self.start_mm)
+        x, y, z = p.unbind(0)
+        t = x.clamp(0, length if round_ else length / ra)
+        x.sub_(t)
         size: Field | None = None
         if self.taper != 1.0 and length > 1e-9:
-            size = 1 + t * np.float32((self.taper - 1) / length)
-            for c in (x, y, z):
-                c /= size
-        k0 = np.zeros_like(x)
-        k1 = np.zeros_like(x)
-        for c, r in zip((x, y, z), self.radii_mm, strict=True):
-            c *= np.float32(1 / r)
-            c *= c
-            k0 += c
-            c *= np.float32(1 / r**2)
-            k1 += c
-        np.sqrt(k0, out=k0)
-        np.sqrt(k1, out=k1)
-        np.maximum(k1, np.float32(1e-3), out=k1)
-        out = k0 * (k0 - 1)
-        out /= k1
-        return out if size is None else np.asarray(out * size)
+            size = t.mul_((self.taper - 1) / length * (1.0 if round_ else ra)).add_(1)
+        p.square_()
+        if round_:  # the distance is exact
+            d = x.add_(y).add_(z).sqrt_()
+            return d.sub_(ra) if size is None else d.sub_(size, alpha=ra)
+        k1 = (x * ra**-2).add_(y, alpha=rb**-2).add_(z, alpha=rc**-2).sqrt_()
+        k0 = x.add_(y).add_(z).sqrt_()
+        if size is not None:
+            k0.div_(size)
+            k1.div_(size)
+        out = (k0 * k0).sub_(k0).div_(k1.clamp_min_(1e-3))
+        return out if size is None else out.mul_(size)
 
 
 def ball(centre_mm: Point, radius_mm: float) -> Limb:
@@ -152,34 +154,34 @@ class Plate:
         n = unit(cross(b - a, c - a))
         v = cross(n, u)
         flat = np.array([[0.0, 0.0], [float((b - a) @ u), 0.0], [float((c - a) @ u), float((c - a) @ v)]])
-        x, y = at.along(u, a), at.along(v, a)
+        x, y, z = at.coordinates(np.stack([u, v, n]), a).unbind(0)
         beside: Field | None = None
-        inside = np.ones(at.shape, dtype=bool)
+        inside: Field | None = None
         for k in range(3):
-            p, e = flat[k], flat[(k + 1) % 3] - flat[k]
-            px, py = x - np.float32(p[0]), y - np.float32(p[1])
-            inside &= (e[0] * py - e[1] * px) >= 0
-            t = np.clip((px * np.float32(e[0]) + py * np.float32(e[1])) / np.float32(e @ e), 0, 1)
-            px -= t * np.float32(e[0])
-            py -= t * np.float32(e[1])
-            d2 = px * px + py * py
-            beside = d2 if beside is None else np.minimum(beside, d2)
+            p, e = flat[k].tolist(), (flat[(k + 1) % 3] - flat[k]).tolist()
+            px, py = x - p[0], y - p[1]
+            left = torch.sub(py * e[0], px, alpha=e[1])
+            inside = left if inside is None else torch.minimum(inside, left)
+            t = (px * e[0]).add_(py, alpha=e[1]).div_(e[0] ** 2 + e[1] ** 2).clamp_(0, 1)
+            px.sub_(t, alpha=e[0])
+            py.sub_(t, alpha=e[1])
+            d2 = px.square_().addcmul_(py, py)
+            beside = d2 if beside is None else torch.minimum(beside, d2)
         assert beside is not None
-        beside[inside] = 0
-        z = at.along(n, a)
-        beside += z * z
-        return np.asarray(np.sqrt(beside) - np.float32(self.radius_mm))
+        assert inside is not None
+        beside.mul_(inside < 0)
+        return beside.addcmul_(z, z).sqrt_().sub_(self.radius_mm)
 
 
 def union(parts: Sequence[Limb | Plate], at: Lattice, fillet_mm: float, far_mm: float = 12.0) -> Field:
     """Smooth union of parts, each evaluated only near itself; at most `far_mm`."""
-    out = np.full(at.shape, far_mm, dtype=np.float32)
+    out = at.full(far_mm)
     margin = 4 * fillet_mm + 2 * float(at.spacing_mm.max())
     for part in parts:
         low, high = part.box()
         where = at.around(low - margin, high + margin)
         if where is not None:
-            out[where] = smooth_min(out[where], part.distance(at.block(where)), fillet_mm)
+            fillet_(out[where], part.distance(at.block(where)), fillet_mm)
     return out
 
 

@@ -7,6 +7,7 @@ horizontal part of the hip axis, y posterior, z against gravity, millimetres.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,8 @@ class Bone:
     body: Body
     body_centre_mm: Point
     canal_mm: Point
+    template: Any = None
+    """A `scene.Template` that gives the vertebra its shape; the analytic one when there is none."""
 
     @property
     def level(self) -> str:
@@ -161,7 +164,7 @@ def _bone(
     )
     body = replace(body, spurs=spurs)
     canal = body.middle_mm + axes[:, 1] * (body.back_mm + size.canal_depth_mm / 2)
-    return Bone(segment, body, body.centroid_mm(), canal)
+    return Bone(segment, body, body.centroid_mm(), canal, segment.template)
 
 
 def landmarks(skeleton: Skeleton, to_patient: NDArray[np.float64]) -> Spine:

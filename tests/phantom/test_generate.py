@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+import torch
 
 from spine_node.anatomy import levels
 from spine_node.phantom import scene
@@ -12,7 +15,8 @@ from spine_node.phantom.lattice import Lattice
 from spine_node.phantom.pose import standing_spec
 from spine_node.phantom.profiles import Curve
 from spine_node.phantom.scene import SEMANTIC
-from spine_node.phantom.skeleton import build
+from spine_node.phantom.shapes import ball
+from spine_node.phantom.skeleton import Bone, build
 
 SPACING_MM = 3.0
 
@@ -111,7 +115,7 @@ def test_discs_keep_bodies_apart():
     high = low + np.array([120, 120, 220])
     affine = np.array([[0, 0, 1, low[0]], [0, 1, 0, low[1]], [1, 0, 0, low[2]], [0, 0, 0, 1.0]])
     shape = tuple(int(n) for n in (high - low)[::-1])
-    body = scene.draw(person, Lattice(shape, affine)).labels  # type: ignore[arg-type]
+    body = scene.draw(person, Lattice(shape, affine)).labels.numpy()  # type: ignore[arg-type]
     body = np.where(body < levels.SACRUM, body, 0).astype(int)
     for axis in range(3):
         a, b = (np.take(body, range(s, body.shape[axis] - 1 + s), axis=axis) for s in (0, 1))
@@ -190,3 +194,43 @@ def test_nothing_is_labelled_outside_the_reconstructed_cylinder():
             assert not phantom.label_map.labels[cut].any()
             return
     pytest.fail("no seed of 40 was truncated: the draw no longer cuts cylinders")
+
+
+def test_the_number_of_threads_does_not_change_the_labels():
+    threads = torch.get_num_threads()
+    try:
+        found = []
+        for n in (1, 2):
+            torch.set_num_threads(n)
+            found.append(generate(6, spacing_mm=5))
+    finally:
+        torch.set_num_threads(threads)
+    assert np.array_equal(found[0].label_map.labels, found[1].label_map.labels)
+    assert found[0].volume.values == pytest.approx(found[1].volume.values, abs=0.01)
+
+
+class Sphere:
+    """A vertebra that is a ball with a smaller ball behind it."""
+
+    def box(self, bone: Bone) -> tuple[np.ndarray, np.ndarray]:
+        return bone.body.middle_mm - 30, bone.body.middle_mm + 30
+
+    def distances(self, bone: Bone, block: Lattice) -> tuple[torch.Tensor, torch.Tensor]:
+        front = ball(bone.body.middle_mm, 12.0)
+        back = ball(bone.body.middle_mm + 18 * bone.axes[:, 1], 8.0)
+        return front.distance(block), back.distance(block)
+
+
+def test_a_template_gives_a_vertebra_its_shape():
+    """Body and posterior elements have the volumes of the two balls that the template says."""
+    spec = standing_spec()
+    spec = replace(
+        spec, segments=tuple(replace(s, template=Sphere()) if s.level == "L2" else s for s in spec.segments)
+    )
+    found = generate(4, spacing_mm=2.5, field_of_view="lumbopelvic", clean=True, spec=spec).label_map
+    value = levels.VERTEBRA_VALUES["L2"]
+    body, behind = (
+        (found.labels == v).sum() * found.grid.voxel_mm3 for v in (value, value + levels.POSTERIOR_OFFSET)
+    )
+    assert body == pytest.approx(4 / 3 * np.pi * 12**3, rel=0.05)
+    assert 4 / 3 * np.pi * 8**3 * 0.8 < behind < 4 / 3 * np.pi * 8**3 * 1.3
