@@ -138,7 +138,7 @@ class Surroundings:
         cx, cy = 0.75 * sx, sy + (back - front) / 2
         depth = (front + back) / 2
         u2, v2 = ((self.x - cx) / width).square_(), ((self.y - cy) / depth).square_()
-        k2 = ((u2 * u2).addcmul_(v2, v2).sqrt_() * 0.35).add_(u2 + v2, alpha=0.65).sqrt_()
+        k2 = ((u2 * u2 + v2 * v2).sqrt_() * 0.35).add_(u2 + v2, alpha=0.65).sqrt_()
         skin = k2.sub_(1).mul_(torch.minimum(width, depth))
         legs = torch.minimum(*[length(self.x - s * 92 * k, self.y - 8) for s in (-1, 1)])
         skin = torch.where(self.z < -55 * k, legs - (86 * k * g + fat * 0.5), skin)
