@@ -282,27 +282,50 @@ def train(
 
 @app.command()
 def evaluate(
-    cases: Annotated[int, typer.Option(min=1, help="Number of phantoms, none of which was trained on.")] = 10,
+    sets: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="synthetic (the default) or stress; may be given more than once."),
+    ] = None,
+    real: Annotated[
+        Path | None,
+        typer.Option(exists=True, file_okay=False, help="Labelled scans: NIfTI pairs, or image and centres."),
+    ] = None,
+    standing: Annotated[
+        Path | None, typer.Option(exists=True, file_okay=False, help="The same of standing cone-beam CT.")
+    ] = None,
+    templates: Annotated[
+        Path | None,
+        typer.Option(exists=True, file_okay=False, help="Vertebrae to make phantoms of, not trained on."),
+    ] = None,
+    cases: Annotated[int, typer.Option(min=1, help="Phantoms of each set, none of them trained on.")] = 5,
     spacing: Annotated[float, typer.Option(min=0.3, max=4.0, help="Voxel size of the phantoms, mm.")] = 1.5,
-    clean: Annotated[bool, typer.Option("--clean", help="Clean adults: little noise, no metal.")] = False,
-    out: Annotated[Path | None, typer.Option(dir_okay=False, help="Write the figures as JSON.")] = None,
+    clean: Annotated[bool, typer.Option("--clean", help="Synthetic: clean adults, no metal.")] = False,
+    baselines: Annotated[bool, typer.Option(help="Floor and ceiling on the same scans.")] = True,
+    out: Annotated[
+        Path | None, typer.Option(file_okay=False, help="Folder for figures, tables and pictures.")
+    ] = None,
     device: Device = "auto",
     model: Model = None,
 ) -> None:
-    """Say how good a model is on unseen phantoms: outlines, names of levels, clinical numbers.
+    """Say how good a model is: outlines, names of levels, clinical numbers; each set by itself.
 
-    Figures on phantoms say nothing about patients.
+    Beside the model stand a floor (threshold and watershed, told what its pieces are called) and a ceiling
+    (the truth taken to the net's voxels and back). --out writes evaluation.json, CSV and pictures, and goes
+    on where a run was killed. Figures on phantoms say nothing about patients.
     """
-    from spine_node.evaluation.cases import TEST_SEED
-    from spine_node.evaluation.run import evaluate as run_evaluation
-    from spine_node.evaluation.run import tables
+    from spine_node.evaluation.cases import chosen
+    from spine_node.evaluation.run import evaluate_sets
+    from spine_node.evaluation.tables import tables
     from spine_node.segmentation.bundle import DEFAULT_BUNDLE
     from spine_node.segmentation.inference import BundleSegmenter
     from spine_node.tables import print_tables
 
+    folders = {"real": real, "standing": standing, "templates": templates}
+    groups = chosen(sets or [], folders, count=cases, spacing_mm=spacing, clean=clean)
     segmenter = BundleSegmenter(model or DEFAULT_BUNDLE, device=device)
-    seeds = range(TEST_SEED, TEST_SEED + cases)
-    figures = run_evaluation(segmenter, seeds=seeds, spacing_mm=spacing, clean=clean, out=out)
+    figures = evaluate_sets(
+        segmenter, groups, out=out, device_words=str(segmenter.device), baselines=baselines
+    )
     print_tables(*tables(figures))
 
 

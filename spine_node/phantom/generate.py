@@ -64,6 +64,8 @@ def generate(
     clean: bool = False,
     painting: Literal["cbct", "random"] = "cbct",
     spec: SpineSpec | None = None,
+    scanner: physics.Scanner | None = None,
+    metal: implants.Metal | None = None,
     device: str = "cpu",
 ) -> Phantom:
     """Make a phantom; the same arguments give the same voxels.
@@ -81,6 +83,8 @@ def generate(
         "cbct" as a scanner would show it, "random" with any contrast.
     spec : SpineSpec, optional
         The person; drawn from the seed when not given.
+    scanner, metal : Scanner, Metal, optional
+        The acquisition and the implants; drawn from the seed when not given.
     device : str
         Where voxels are computed: "cpu" (with torch's number of threads), "cuda", "cuda:N", or "auto"
         for a GPU when there is one. The same phantom comes out, but for rounding.
@@ -92,10 +96,12 @@ def generate(
     to_patient = _standing_place(spec)
     grid = _grid(skeleton, to_patient, spacing_mm, field_of_view, clean, rng)
     at = Lattice.of(grid, np.linalg.inv(to_patient), chosen_device(device))
-    scanner = physics.Scanner.draw(rng, clean=clean)
+    drawn_scanner = physics.Scanner.draw(rng, clean=clean)
+    scanner = scanner or drawn_scanner
     habitus = tissue.Habitus.draw(rng)
     palette = paint.ct_palette(rng, clean=clean) if painting == "cbct" else paint.random_palette(rng)
-    metal = implants.Metal() if clean else implants.Metal.draw(skeleton, rng)
+    drawn_metal = implants.Metal() if clean else implants.Metal.draw(skeleton, rng)
+    metal = metal or drawn_metal
     with torch.inference_mode():
         values, labels, semantic = _image(skeleton, at, scanner, habitus, palette, metal, seed, rng)
     everything = landmarks(skeleton, to_patient)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from spine_node.evaluation.markdown import markdown
+
 _TEXT = """\
 # spinenet {version}
 
@@ -74,35 +76,6 @@ def model_card(metadata: dict[str, Any], figures: dict[str, Any] | None) -> str:
         finished=training["finished"],
         real=real,
         remarks=f"\n{training['remarks']}\n" if training.get("remarks") else "",
-        figures=_figures(figures) if figures else "Not evaluated.",
+        figures=markdown(figures) if figures else "Not evaluated.",
         digest=next(iter(metadata["sha256"].values())),
     )
-
-
-def _figures(figures: dict[str, Any]) -> str:
-    lines = [
-        f"On {len(figures['seeds'])} phantoms that it never saw (seeds {figures['seeds'][0]} to "
-        f"{figures['seeds'][-1]}, {figures['spacing_mm']:g} mm, {figures['field_of_view']} field of view, "
-        f"{figures['painting']} painting).",
-        "",
-        "| structure | Dice, mean | lowest case |",
-        "|---|---|---|",
-    ]
-    for name, row in figures["dice"].items():
-        lines.append(f"| {name} | {row['mean']:.3f} | {row['lowest']:.3f} |")
-    found = figures["levels"]
-    lines += [
-        "",
-        f"Levels named right: {100 * found['rate']:.1f} % of {found['count']} vertebrae (centre within 20 mm "
-        f"of the true one of that name, and nearest to it); all levels right in {found['all_right']} of "
-        f"{len(figures['seeds'])} phantoms; body centres {found['centre_error_mm']:.2f} mm off on average.",
-    ]
-    if figures.get("parameters"):
-        lines += ["", "| parameter | measured | mean error | largest error | unit |", "|---|---|---|---|---|"]
-        for key, row in figures["parameters"].items():
-            lines.append(
-                f"| {key} | {row['measured']}/{row['expected']} | {row['mean']:.2f} | {row['largest']:.2f} "
-                f"| {row['unit']} |"
-            )
-    lines += ["", f"{figures['seconds']:.0f} s a phantom on average on {figures['device']}."]
-    return "\n".join(lines)

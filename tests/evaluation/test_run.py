@@ -3,112 +3,154 @@ import json
 import numpy as np
 import pytest
 
-from spine_node.anatomy.levels import VERTEBRA_VALUES
 from spine_node.errors import SeriesRefused
-from spine_node.evaluation import run as module
-from spine_node.evaluation.run import (
-    centre_errors,
-    dice_by_structure,
-    evaluate,
-    parameter_errors,
-    summary,
-    tables,
-)
-from spine_node.imaging.volume import LabelMap
-from spine_node.parameters.model import Measurements, Parameter
+from spine_node.evaluation import cases as sets_of_cases
+from spine_node.evaluation.cases import TEST_SEED, Case, Scan
+from spine_node.evaluation.run import evaluate, evaluate_sets
+from spine_node.evaluation.tables import tables
+from spine_node.imaging.volume import LabelMap, Volume
 from spine_node.segmentation.segmenter import ModelIdentity, Segmentation
 from tests.segmentation.toy_spine import toy_case
 
 
 class Oracle:
-    """Says what the phantom is: the ceiling of every figure."""
+    """Knows the label map of the scan it is given, and may change it."""
 
     identity = ModelIdentity("oracle", "1", "0" * 64)
+    spacing_mm = 3.0
 
-    def __init__(self, monkeypatch, change=lambda labels: labels):
-        from spine_node.phantom import generate as phantom
-
-        made = phantom.generate
-
-        def remembered(*args, **options):
-            self.phantom = made(*args, **options)
-            return self.phantom
-
-        monkeypatch.setattr(phantom, "generate", remembered)
-        self.change = change
+    def __init__(self, truth, change=lambda labels: labels):
+        self.truth, self.change, self.calls = truth, change, 0
 
     def segment(self, volume, progress=None):
-        labels = self.change(self.phantom.label_map.labels.copy())
-        return Segmentation(LabelMap(volume.grid, labels), self.identity)
+        self.calls += 1
+        return Segmentation(LabelMap(volume.grid, self.change(self.truth.labels.copy())), self.identity)
 
 
-def test_the_truth_itself_scores_full_marks(monkeypatch, tmp_path):
-    figures = evaluate(
-        Oracle(monkeypatch), seeds=[module.TEST_SEED], spacing_mm=3.0, clean=True, out=tmp_path / "f.json"
+class Refusing(Oracle):
+    def segment(self, volume, progress=None):
+        raise SeriesRefused("no spine found")
+
+
+@pytest.fixture
+def toy():
+    volume, truth = toy_case(1)
+    made = []
+
+    def make():
+        made.append(1)
+        return Scan(volume, truth, {}, None)
+
+    return Case("real", "toy", make), truth, made
+
+
+def test_the_truth_of_a_phantom_scores_full_marks(monkeypatch, tmp_path):
+    """Outlines, names and every parameter; the floor is worse, the ceiling between."""
+    made = sets_of_cases._generate
+    phantoms = []
+    monkeypatch.setattr(
+        sets_of_cases, "_generate", lambda *a, **o: phantoms.append(made(*a, **o)) or phantoms[-1]
     )
-    assert {row["lowest"] for row in figures["dice"].values()} == {1.0}
-    assert figures["levels"]["rate"] == 1.0
-    assert figures["levels"]["all_right"] == 1
-    assert figures["parameters"]["PI"]["measured"] == 1
-    assert json.loads((tmp_path / "f.json").read_text())["seeds"] == [module.TEST_SEED]
-    assert len(tables(figures)) == 3
 
-
-def test_a_refused_phantom_counts_as_nothing_found(monkeypatch):
-    class Refusing(Oracle):
+    class Seeing(Oracle):
         def segment(self, volume, progress=None):
-            raise SeriesRefused("no spine found")
+            return Segmentation(phantoms[-1].label_map, self.identity)
 
-    figures = evaluate(Refusing(monkeypatch), seeds=[module.TEST_SEED], spacing_mm=4.0, clean=True)
-    assert figures["levels"]["rate"] == 0
-    assert figures["refused"] == [module.TEST_SEED]
-
-
-def test_names_one_level_off_cost_the_names_and_not_the_outlines():
-    _, truth = toy_case(1)
-    shifted = truth.labels.copy()
-    for level in ("L1", "L2", "L3", "L4", "L5"):
-        shifted[truth.labels == VERTEBRA_VALUES[level]] = VERTEBRA_VALUES[level] - 1
-    dice = dice_by_structure(shifted, truth.labels)
-    assert dice["any body"] == 1.0
-    assert dice["vertebral bodies"] < 0.6
-    assert dice["sacrum"] == 1.0
-    errors = centre_errors(LabelMap(truth.grid, shifted), truth)
-    assert errors["L3"] is None
-    assert errors["T9"] == 0
-
-
-def test_a_centre_is_measured_in_millimetres():
-    _, truth = toy_case(1)
-    moved = LabelMap(truth.grid, np.roll(truth.labels, 1, axis=2))
-    assert centre_errors(moved, truth)["L2"] == pytest.approx(truth.grid.spacing_mm[2])
-
-
-def measured(*rows):
-    return Measurements(
-        "PATIENT", "", tuple(Parameter(k, v, "deg", "", level=lv, apex=ap) for k, v, lv, ap in rows)
+    figures = evaluate(
+        Seeing(None), seeds=[TEST_SEED], spacing_mm=4.0, clean=True, out=tmp_path / "figures.json"
     )
+    rows = figures["sets"]["synthetic"]["rows"]
+    assert rows["model"]["outlines"]["vertebra"]["dice"]["mean"] == 1
+    assert rows["model"]["levels"]["identification_rate"]["mean"] == 1
+    assert rows["model"]["levels"]["scans_all_right"] == 1
+    assert rows["model"]["parameters"]["PI"]["measured"] == 1
+    dice = [rows[row]["outlines"]["vertebra"]["dice"]["mean"] for row in ("floor", "ceiling", "model")]
+    assert dice == sorted(dice)
+    assert 0.05 < dice[0] < 0.7 < dice[1] < 1
+    assert json.loads((tmp_path / "figures.json").read_text())["sets"].keys() == {"synthetic"}
 
 
-def test_parameters_are_compared_level_by_level_and_curves_by_their_apex():
-    truth = measured(("PI", 50, None, None), ("AVR", 5, "T8", None), ("COBB", 30, None, "T8"))
-    found = measured(
-        ("PI", 47, None, None), ("AVR", 9, "T7", None), ("COBB", 12, None, "L3"), ("COBB", 33, None, "T9")
-    )
-    errors = {row["key"]: row["error"] for row in parameter_errors(found, truth)}
-    assert errors == {"PI": -3, "AVR": None, "COBB": 3}
+def test_a_refused_scan_counts_as_nothing_found(toy):
+    case, truth, _ = toy
+    figures = evaluate_sets(Refusing(truth), {"real": [case]}, baselines=False)
+    row = figures["sets"]["real"]["rows"]["model"]
+    assert row["refused"] == ["toy"]
+    assert row["levels"]["identification_rate"]["mean"] == 0
+    assert row["outlines"]["body"]["dice"]["mean"] == 0
+    assert row["outlines"]["body"]["missing"] == row["outlines"]["body"]["expected"] > 0
 
 
-def test_the_summary_says_how_many_were_measured():
-    rows = [{"key": "PI", "level": None, "unit": "deg", "error": e} for e in (1.0, -3.0, None)]
-    cases = [
-        {"seed": i, "levels_true": [], "centres": {}, "dice": {}, "parameters": [r]}
-        for i, r in enumerate(rows)
-    ]
-    assert summary(cases)["parameters"]["PI"] == {
-        "expected": 3,
-        "measured": 2,
-        "mean": 2.0,
-        "largest": 3.0,
-        "unit": "deg",
-    }
+def test_a_run_that_was_killed_goes_on(toy, tmp_path):
+    case, truth, made = toy
+    other = Case("real", "other", case.make)
+    model = Oracle(truth)
+    evaluate_sets(model, {"real": [case]}, out=tmp_path)
+    assert (model.calls, len(made)) == (1, 1)
+    figures = evaluate_sets(model, {"real": [case, other]}, out=tmp_path)
+    assert (model.calls, len(made)) == (2, 2)
+    assert figures["sets"]["real"]["cases"] == ["toy", "other"]
+
+
+def test_results_of_another_model_or_of_changed_files_are_not_taken(toy, tmp_path):
+    case, truth, _ = toy
+    evaluate_sets(Oracle(truth), {"real": [case]}, out=tmp_path, baselines=False)
+    model = Oracle(truth)
+    model.identity = ModelIdentity("oracle", "2", "1" * 64)
+    evaluate_sets(model, {"real": [case]}, out=tmp_path, baselines=False)
+    assert model.calls == 1
+    touched = Case("real", "toy", case.make, stamp="labels.nii.gz:7")
+    evaluate_sets(model, {"real": [touched]}, out=tmp_path, baselines=False)
+    assert model.calls == 2
+
+
+def test_a_folder_gets_figures_tables_and_pictures(toy, tmp_path):
+    case, truth, _ = toy
+    figures = evaluate_sets(Oracle(truth), {"real": [case]}, out=tmp_path)
+    assert json.loads((tmp_path / "evaluation.json").read_text()) == figures
+    names = {path.name for path in (tmp_path / "pictures" / "real").iterdir()}
+    assert names == {"01_toy.png", "dice_by_level.png", "identification.png"}
+    header, first, *_ = (tmp_path / "outlines.csv").read_text().splitlines()
+    assert header.startswith("set,case,row,group,name,dice")
+    assert first.startswith("real,toy,model,vertebra,")
+    titles = [str(table.title) for table in tables(figures)]
+    assert titles[0].startswith("real: 1 scan (labelled scans: the labels are a reference")
+    assert {row["row"] for row in figures["cases"]} == {"model", "floor", "ceiling"}
+
+
+def test_a_scan_with_marked_centres_only_has_names_and_no_outlines():
+    volume, truth = toy_case(1)
+    centres = sets_of_cases.body_centres(truth.labels, truth.grid)
+    some = {level: centres[level] for level in ("L2", "L3")}
+    case = Case("real", "marked", lambda: Scan(volume, None, some, None))
+    figures = evaluate_sets(Oracle(truth), {"real": [case]})
+    rows = figures["sets"]["real"]["rows"]
+    assert rows.keys() == {"model"}
+    assert rows["model"]["outlines"] == {}
+    assert rows["model"]["levels"]["expected"] == 2
+    assert rows["model"]["levels"]["identification_rate"]["mean"] == 1
+    assert rows["model"]["levels"]["false_positives"] is None
+    assert len(tables(figures)) == 1
+
+
+def test_memory_of_each_scan_is_its_own(toy):
+    case, truth, _ = toy
+
+    class Greedy(Oracle):
+        def segment(self, volume, progress=None):
+            if self.calls == 0:
+                np.ones(40_000_000).sum()  # 305 MiB
+            return super().segment(volume, progress)
+
+    twice = [case, Case("real", "second", case.make)]
+    results = evaluate_sets(Greedy(truth), {"real": twice}, baselines=False)["cases"]
+    first, second = (result["peak_mib"] for result in results)
+    assert first > second + 200
+
+
+def test_a_volume_without_bone_has_no_floor(toy):
+    _, truth, _ = toy
+    noise = np.random.default_rng(0).normal(size=truth.grid.shape).astype(np.float32)
+    case = Case("real", "noise", lambda: Scan(Volume(truth.grid, noise), truth, {}, None))
+    rows = evaluate_sets(Oracle(truth), {"real": [case]})["sets"]["real"]["rows"]
+    assert rows["floor"]["outlines"]["body"]["dice"]["mean"] < 0.2
+    assert rows["ceiling"]["outlines"]["body"]["dice"]["mean"] > 0.8
