@@ -20,6 +20,7 @@ from spine_node.anatomy.levels import (
 )
 from spine_node.anatomy.pieces import EDGE_AREA_MM2, WORTH_SAYING, Pieces, absent_levels, vertebrae_in
 from spine_node.anatomy.sacrum import Seed, find_s1, seed_of_shape
+from spine_node.anatomy.split import split
 from spine_node.anatomy.symmetry import mirrored_axes
 from spine_node.errors import LabelMapRefused
 from spine_node.geometry.angles import angle_between_deg
@@ -50,7 +51,7 @@ def locate(label_map: LabelMap, vertical: Vertical | None = None) -> Spine:
     Parameters
     ----------
     label_map : LabelMap
-        Values of `anatomy.levels`, any orientation and spacing.
+        Values of `anatomy.levels`, any orientation and spacing. Whole vertebrae are parted first.
     vertical : Vertical, optional
         Direction against gravity; the image z axis with undeclared posture when not given.
 
@@ -62,6 +63,9 @@ def locate(label_map: LabelMap, vertical: Vertical | None = None) -> Spine:
     """
     vertical = vertical or Vertical()
     found = boxes(label_map)
+    parted = split(label_map, found)
+    if parted is not label_map:
+        label_map, found = parted, boxes(parted)
     pieces, missing, islands = vertebrae_in(label_map, found)
     if not pieces and SACRUM not in found:
         raise LabelMapRefused(

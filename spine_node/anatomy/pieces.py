@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-from scipy import ndimage
-
 from spine_node.anatomy.levels import LEVEL_OF_VALUE, POSTERIOR_OFFSET, VERTEBRA_VALUES, order
 from spine_node.imaging.components import Blob, Box, cut_out
 from spine_node.imaging.volume import FloatArray, LabelMap
@@ -23,9 +20,6 @@ WORTH_SAYING = 0.02
 EDGE_AREA_MM2 = 20.0
 """A structure that touches the volume's border with more than this is cut by it."""
 
-_SPLIT_CORE = 0.55
-_SPLIT_REGROW_MM = 3.5
-
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pieces:
@@ -40,7 +34,7 @@ class Pieces:
     centre_mm : ndarray, shape (3,)
         Centroid of the body, LPS.
     posterior_centre_mm : ndarray, shape (3,), or None
-        Centroid of the posterior elements, LPS, also where only a whole vertebra is labelled.
+        Centroid of the posterior elements, LPS.
     """
 
     level: str
@@ -89,11 +83,6 @@ def vertebrae_in(
             )
             _mention_islands(quality, f"{level} posterior elements", posterior)
             behind = posterior.points_mm.mean(axis=0)
-        else:
-            whole = body.points_mm.mean(axis=0)
-            body, split = _body_of_whole(body)
-            if split:
-                behind = body.points_mm.mean(axis=0) + 4 * (whole - body.points_mm.mean(axis=0))
         pieces.append(Pieces(level, body, posterior, body.points_mm.mean(axis=0), behind))
     return tuple(pieces), missing, tuple(quality)
 
@@ -115,21 +104,3 @@ def absent_levels(pieces: tuple[Pieces, ...]) -> dict[str, str]:
 def _mention_islands(quality: list[str], name: str, blob: Blob) -> None:
     if blob.dropped > WORTH_SAYING:
         quality.append(f"{name}: {100 * blob.dropped:.0f} % of its voxels lie apart and were left out.")
-
-
-def _body_of_whole(whole: Blob) -> tuple[Blob, bool]:
-    """The body of a vertebra labelled in one piece, by its thickness.
-
-    A body holds a larger ball than any pedicle or lamina: what the ball cannot reach, and 3.5 mm
-    around it, is left. Returns the vertebra unchanged, and False, when nearly all of it is body.
-    """
-    depth = ndimage.distance_transform_edt(whole.mask, sampling=whole.grid.spacing_mm)
-    radius = _SPLIT_CORE * float(depth.max())
-    core, count = ndimage.label(depth >= radius)
-    if count > 1:
-        core = core == 1 + int(np.argmax(np.bincount(core.ravel())[1:]))
-    reach = ndimage.distance_transform_edt(core == 0, sampling=whole.grid.spacing_mm)
-    mask = whole.mask & (reach <= radius + _SPLIT_REGROW_MM)
-    if mask.sum() > 0.85 * whole.mask.sum():
-        return whole, False
-    return Blob(whole.grid, mask, whole.dropped, whole.volume_low, whole.volume_high), True

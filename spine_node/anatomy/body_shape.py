@@ -1,0 +1,139 @@
+"""Which part of a vertebra, seen in its own axes, is its body.
+
+The posterior wall is found where the canal meets bone and is carried on sideways; what sticks out of
+the body in front of it is cut off. Everything is in mm from the body's middle: x to the left, y to the
+back, z up along the spine.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from spine_node.geometry.directions import DegenerateGeometry
+from spine_node.geometry.fitting import robust_height_plane
+from spine_node.imaging.volume import FloatArray
+
+BoolArray = NDArray[np.bool_]
+
+STEP_MM = 1.0
+"""Sampling of a vertebra in its own axes."""
+
+WALL_SEEN = 0.75
+"""Part of the canal's width along which its front wall is the body's and not a pedicle's."""
+
+HOLLOW_MM = 3.0
+"""Posterior walls are hollow by up to this, from their middle to the pedicles."""
+
+HALF_CANAL_MM = 8.0
+"""Half the depth of a canal: where its wall is not seen at all, the body ends that far before its middle."""
+
+LEAST_WALL = 20
+"""Fewer places of the wall than this determine no plane."""
+
+LEAST_SIDE_MM = 3.0
+"""A body is at least this deep at its sides; thinner bone beside it is a process or a spur."""
+
+NARROW, WIDTH_MARGIN = 25.0, 0.12
+"""Processes spring from some of a body's slices: its own sides are those of the narrow quarter (per
+cent), and a waist gives this part of the body's inner radius beside them."""
+
+CERVICAL_WIDTH = 0.85
+"""Necks' transverse processes hide the sides of their bodies, which are narrower than the canal."""
+
+SIDEWAYS = 0.34
+"""What is thinner than this part of the body's inner radius, in slices across the spine, is a process."""
+
+RIM_MM = 2.0
+"""Edges that the cutting rounded off are given back."""
+
+
+def body_of(
+    x: FloatArray,
+    y: FloatArray,
+    z: FloatArray,
+    bone: BoolArray,
+    *,
+    canal_xy: tuple[float, float],
+    canal_half_width_mm: float,
+    radius_mm: float,
+    cervical: bool,
+) -> BoolArray:
+    """Where the body is, shape (nx, ny, nz); it may reach a little beyond the bone.
+
+    Parameters
+    ----------
+    x, y, z : ndarray
+        Places along each axis, `STEP_MM` apart.
+    bone : ndarray of bool, shape (nx, ny, nz)
+        The whole vertebra.
+    canal_xy : tuple of float
+        Middle of the canal.
+    canal_half_width_mm : float
+    radius_mm : float
+        Of the largest ball in the body.
+    cervical : bool
+    """
+    front = _before_the_wall(x, y, z, bone, canal_xy, canal_half_width_mm)
+    low, high = _sides(x, bone & front, WIDTH_MARGIN * radius_mm)
+    if cervical:
+        low = max(low, canal_xy[0] - CERVICAL_WIDTH * canal_half_width_mm)
+        high = min(high, canal_xy[0] + CERVICAL_WIDTH * canal_half_width_mm)
+    front &= ((x >= low) & (x <= high))[:, None, None]
+    # Opened within slices across the spine only: endplates keep their edges.
+    flat = (STEP_MM, STEP_MM, 1e3)
+    core = ndimage.distance_transform_edt(bone & front, sampling=flat) > SIDEWAYS * radius_mm
+    opened = ndimage.distance_transform_edt(~core, sampling=flat) <= SIDEWAYS * radius_mm
+    pieces, count = ndimage.label(opened)
+    if count > 1:
+        opened = pieces == 1 + int(np.argmax(np.bincount(pieces.ravel())[1:]))
+    near = ndimage.distance_transform_edt(~opened, sampling=STEP_MM) <= RIM_MM
+    return np.asarray(near & front)
+
+
+def _sides(x: FloatArray, candidate: BoolArray, margin_mm: float) -> tuple[float, float]:
+    """How far the body reaches to the right and to the left."""
+    area = candidate.sum(axis=(0, 1))
+    deep = candidate[:, :, area >= 0.6 * area.max()].sum(axis=1) * STEP_MM > LEAST_SIDE_MM  # (nx, nz)
+    ends = np.array([x[np.flatnonzero(column)[[0, -1]]] for column in deep.T if column.any()])
+    if len(ends) == 0:
+        return float(x[0]), float(x[-1])
+    return (
+        float(np.percentile(ends[:, 0], 100 - NARROW)) - margin_mm,
+        float(np.percentile(ends[:, 1], NARROW)) + margin_mm,
+    )
+
+
+def _before_the_wall(
+    x: FloatArray,
+    y: FloatArray,
+    z: FloatArray,
+    bone: BoolArray,
+    canal_xy: tuple[float, float],
+    canal_half_width_mm: float,
+) -> BoolArray:
+    """What lies before the posterior wall: a plane, bent in the way that the wall is hollow."""
+    aside = np.abs(x - canal_xy[0]) <= max(WALL_SEEN * canal_half_width_mm, 3.0)
+    start, stop = (int(np.searchsorted(y, at)) for at in (0.0, canal_xy[1] + 3.0))
+    strip = bone[aside, start:stop]  # from the body's middle back into the canal
+    ends_before = np.full(bone.shape[0], canal_xy[1] - HALF_CANAL_MM)[:, None, None]
+    if strip.shape[1] < 2:
+        return np.asarray((y[None, :, None] <= ends_before) & np.ones_like(bone))
+    ix, iz = np.nonzero(strip[:, 0] & ~strip.all(axis=1))
+    wall = y[start + np.argmin(strip, axis=1)[ix, iz]] - STEP_MM / 2
+    xz = np.column_stack([x[aside][ix] - canal_xy[0], z[iz]])
+    try:
+        if len(wall) < LEAST_WALL:
+            raise DegenerateGeometry("the wall is hardly seen")
+        plane = robust_height_plane(xz, wall)
+    except DegenerateGeometry:
+        return np.asarray((y[None, :, None] <= ends_before) & np.ones_like(bone))
+    good = plane.weights > 0.3
+    terms = np.column_stack([np.ones(int(good.sum())), xz[good, 0] ** 2])
+    offset, hollow = np.linalg.lstsq(terms, (wall - plane.at(xz))[good], rcond=None)[0]
+    out = np.minimum(np.abs(x - canal_xy[0]), canal_half_width_mm)
+    bend = np.clip(offset + max(hollow, 0.0) * out**2, -HOLLOW_MM, HOLLOW_MM)
+    gx, gz = np.meshgrid(x - canal_xy[0], z, indexing="ij")
+    depth = plane.at(np.stack([gx, gz], axis=-1)) + bend[:, None]
+    return np.asarray(y[None, :, None] <= depth[:, None])
