@@ -12,19 +12,14 @@ from numpy.typing import NDArray
 from spine_node.anatomy.landmarks import Spine
 from spine_node.imaging.volume import Grid, LabelMap, Volume
 from spine_node.parameters.model import Measurements
-from spine_node.phantom import implants, paint, physics, scene, tissue, truth
-from spine_node.phantom import layers as fields
+from spine_node.phantom import implants, paint, physics, tissue, truth
 from spine_node.phantom.lattice import Lattice
 from spine_node.phantom.person import SpineSpec
 from spine_node.phantom.pose import random_spec
+from spine_node.phantom.rendering import Rendering, one_thread_per_operation
 from spine_node.phantom.skeleton import Skeleton, build, landmarks
-from spine_node.phantom.smoothing import halo as halo_of
-from spine_node.phantom.smoothing import smooth
 
 FieldOfView = Literal["random", "whole", "thoracolumbar", "lumbopelvic", "cervicothoracic"]
-
-SLAB_VOXELS = 24_000_000
-"""How many voxels are painted at once: bounds the memory beside the result."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -89,32 +84,33 @@ def generate(
         Where voxels are computed: "cpu" (with torch's number of threads), "cuda", "cuda:N", or "auto"
         for a GPU when there is one. The same phantom comes out, but for rounding.
     """
-    rng = np.random.default_rng(seed)
-    drawn = random_spec(rng, adult_clean=clean)
-    spec = spec or drawn
-    skeleton = build(spec)
-    to_patient = _standing_place(spec)
-    grid = _grid(skeleton, to_patient, spacing_mm, field_of_view, clean, rng)
-    at = Lattice.of(grid, np.linalg.inv(to_patient), chosen_device(device))
-    drawn_scanner = physics.Scanner.draw(rng, clean=clean)
-    scanner = scanner or drawn_scanner
-    habitus = tissue.Habitus.draw(rng)
-    palette = paint.ct_palette(rng, clean=clean) if painting == "cbct" else paint.random_palette(rng)
-    drawn_metal = implants.Metal() if clean else implants.Metal.draw(skeleton, rng)
-    metal = metal or drawn_metal
-    with torch.inference_mode():
-        values, labels, semantic = _image(skeleton, at, scanner, habitus, palette, metal, seed, rng)
-    everything = landmarks(skeleton, to_patient)
-    visible = _visible(everything, grid, scanner.field_radius_mm)
-    return Phantom(
-        Volume(grid, values),
-        LabelMap(grid, labels),
-        semantic,
-        visible,
-        truth.measure(everything, visible),
-        seed,
-        spec,
-    )
+    with one_thread_per_operation() as threads:
+        rng = np.random.default_rng(seed)
+        drawn = random_spec(rng, adult_clean=clean)
+        spec = spec or drawn
+        skeleton = build(spec)
+        to_patient = _standing_place(spec)
+        grid = _grid(skeleton, to_patient, spacing_mm, field_of_view, clean, rng)
+        at = Lattice.of(grid, np.linalg.inv(to_patient), chosen_device(device))
+        drawn_scanner = physics.Scanner.draw(rng, clean=clean)
+        scanner = scanner or drawn_scanner
+        habitus = tissue.Habitus.draw(rng)
+        palette = paint.ct_palette(rng, clean=clean) if painting == "cbct" else paint.random_palette(rng)
+        drawn_metal = implants.Metal() if clean else implants.Metal.draw(skeleton, rng)
+        metal = metal or drawn_metal
+        rendering = Rendering(skeleton, at, scanner, habitus, palette, metal, seed, rng)
+        values, labels, semantic = rendering.voxels(threads)
+        everything = landmarks(skeleton, to_patient)
+        visible = _visible(everything, grid, scanner.field_radius_mm)
+        return Phantom(
+            Volume(grid, values),
+            LabelMap(grid, labels),
+            semantic,
+            visible,
+            truth.measure(everything, visible),
+            seed,
+            spec,
+        )
 
 
 def chosen_device(name: str) -> torch.device:
@@ -179,84 +175,6 @@ def _grid(
     )
     affine[3, 3] = 1
     return Grid((slices, rows, columns), affine)
-
-
-def _image(
-    skeleton: Skeleton,
-    at: Lattice,
-    scanner: physics.Scanner,
-    habitus: tissue.Habitus,
-    palette: paint.Palette,
-    metal: implants.Metal,
-    seed: int,
-    rng: np.random.Generator,
-) -> tuple[NDArray[np.float32], NDArray[np.uint8], NDArray[np.uint8]]:
-    """Values, labels and tissue kinds, slab by slab."""
-    wide = fields.coarse(at)
-    layers = tissue.Surroundings(skeleton, wide, habitus, rng).build()
-    skin = layers[0]
-    body = wide.full(0)
-    body[skin.where] = (0.5 - skin.distance_mm / fields.COARSE_MM).clamp_(0, 1)
-    bone = scene.bone_mass(skeleton, wide)
-    shade, relative_noise = physics.shading(scanner, skeleton, body, bone, wide)
-    shade += implants.streaks(metal, wide, seed)
-    lumps = physics.coarse_noise(seed, wide)
-
-    voxel = float(at.spacing_mm[0])
-    n, rows, columns = at.shape
-    blur = scanner.blur_mm / at.spacing_mm
-    halo = halo_of(float(blur[0]))
-    grain_voxels = scanner.grain_mm / at.spacing_mm
-    textures = physics.Grain(seed, (rows, columns), 1.1 * grain_voxels + 0.3, at.device)
-    noises = physics.Grain(seed + 1, (rows, columns), grain_voxels, at.device)
-    centre = ((rows - 1) / 2, (columns - 1) / 2)
-    plane = (float(at.spacing_mm[1]), float(at.spacing_mm[2]))
-    pattern, rim = physics.axial_pattern(seed, scanner, (rows, columns), plane, at.device)
-    j, i = np.ogrid[:rows, :columns]
-    radius = np.hypot((j - centre[0]) * plane[0], (i - centre[1]) * plane[1])
-    outside = torch.from_numpy(radius > scanner.field_radius_mm).to(at.device)
-    z = at.affine[2, 0] * np.arange(n)
-    heights = (z - z.min()) / max(float(np.ptp(z)), 1e-6)
-
-    values = torch.empty(at.shape, dtype=torch.float32)
-    labels, semantic = torch.empty((2, *at.shape), dtype=torch.uint8).unbind(0)
-    step = max(4, SLAB_VOXELS // (rows * columns))
-    for start in range(0, n, step):
-        stop = min(start + step, n)
-        first, last = max(start - halo, 0), min(stop + halo, n)
-        block = at.block((slice(first, last), slice(0, rows), slice(0, columns)))
-        drawing = scene.draw(skeleton, block)
-        image = paint.paint(
-            drawing,
-            layers,
-            palette,
-            textures.slices(first, last),
-            fields.refine(lumps, at.shape, (first, last)),
-            coarse_shape=wide.shape,
-            full_shape=at.shape,
-            rows=(first, last),
-            voxel_mm=voxel,
-        )
-        if metal.parts:
-            share = implants.density(metal, block)
-            image.lerp_(torch.full((), metal.value, device=at.device), share)
-        keep = slice(start - first, stop - first)
-        image = smooth(image, blur.tolist())[keep]
-        image = physics.expose(
-            image,
-            scanner,
-            noise=noises.slices(start, stop),
-            shade=fields.refine(shade, at.shape, (start, stop)),
-            relative_noise=fields.refine(relative_noise, at.shape, (start, stop)),
-            pattern=pattern,
-            rim=rim,
-            heights=heights[start:stop],
-            spacing_mm=plane,
-        )
-        values[start:stop] = image.masked_fill_(outside, scanner.offset - 1000 * scanner.gain)
-        labels[start:stop] = drawing.labels[keep].masked_fill_(outside, 0)
-        semantic[start:stop] = drawing.semantic[keep].masked_fill_(outside, 0)
-    return values.numpy(), labels.numpy(), semantic.numpy()
 
 
 def _visible(spine: Spine, grid: Grid, radius_mm: float) -> Spine:

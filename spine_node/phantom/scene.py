@@ -1,86 +1,78 @@
-"""Every bone drawn on a grid: which structure each voxel is, and how deep inside bone it lies."""
+"""Every bone of a person drawn on a grid: which structure each voxel is, and how deep inside bone it lies."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Sequence
 
 import numpy as np
 import torch
 
 from spine_node.anatomy import levels
 from spine_node.phantom import arch, pelvis, thorax
-from spine_node.phantom.body import Body
-from spine_node.phantom.lattice import Field, Lattice, Slices
-from spine_node.phantom.shapes import Limb, Plate, Point, bounds, fillet_, smooth_min, union
-from spine_node.phantom.skeleton import Bone, Skeleton
+from spine_node.phantom.drawing import (
+    FAR_MM,
+    MARGIN_MM,
+    SEMANTIC,
+    Drawing,
+    Solid,
+    blend,
+    spare,
+    take_out,
+)
+from spine_node.phantom.lattice import Field, Lattice
+from spine_node.phantom.shapes import Limb, Plate, bounds, fillet_, union
+from spine_node.phantom.skeleton import Skeleton
+from spine_node.phantom.vertebra import Template, VertebraShape
 
-SEMANTIC: dict[str, int] = {
-    "background": 0,
-    "body": 1,
-    "arch": 2,
-    "sacrum": 3,
-    "hip": 4,
-    "femoral_head": 5,
-    "other_bone": 6,
-    "disc": 7,
-    "canal": 8,
-}
-"""Kind of tissue per voxel, beside the label map: what a network may learn in addition."""
-
-FAR_MM = 12.0
-"""Distances to bone are not followed further than this."""
-
-MARGIN_MM = 4.0
-"""How far around a bone its distance is needed (partial volume, blur)."""
+__all__ = ["SEMANTIC", "Drawing", "Scene", "Template", "bone_mass", "draw"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Drawing:
-    """What the bones look like on a block of voxels, all of one shape.
+class Scene:
+    """The bones of one person, ready to be drawn on any block of voxels.
 
-    Attributes
+    Parameters
     ----------
-    labels : tensor of uint8
-        Values of `anatomy.levels`.
-    semantic : tensor of uint8
-        Values of `SEMANTIC`.
-    depth_mm : tensor of float32
-        Signed distance to the nearest bone surface, negative inside.
-    kind : tensor of uint8
-        `SEMANTIC` value of that nearest bone, inside and close to it.
+    skeleton : Skeleton
+    more : sequence of Solid, optional
+        Bones that this person has besides.
     """
 
-    labels: torch.Tensor
-    semantic: torch.Tensor
-    depth_mm: Field
-    kind: torch.Tensor
+    def __init__(self, skeleton: Skeleton, more: Sequence[Solid] = ()) -> None:
+        self._vertebrae = [VertebraShape(skeleton, k) for k in range(len(skeleton.bones))]
+        other = "other_bone"
+        self._bones: list[Solid | _SacrumShape | _HipShape | _SkullShape] = [_SacrumShape(skeleton)]
+        for side, head, hip in (
+            ("left", levels.FEMORAL_HEAD_LEFT, levels.HIP_LEFT),
+            ("right", levels.FEMORAL_HEAD_RIGHT, levels.HIP_RIGHT),
+        ):
+            self._bones += [
+                _HipShape(skeleton, side, hip),
+                Solid.of([pelvis.ball(*skeleton.heads[side])], head, "femoral_head", 0.5),
+                Solid.of(pelvis.femur(skeleton, side), 0, other, 3.0),
+            ]
+        self._bones.append(Solid.of(pelvis.Sacrum(skeleton).coccyx(), 0, other, 1.0))
+        ribs = thorax.ribs(skeleton)
+        self._bones += [Solid.of(ribs[k : k + 16], 0, other, 1.0) for k in range(0, len(ribs), 16)]
+        self._bones += [Solid.of([part], 0, other, 1.5) for part in thorax.shoulder_and_sternum(skeleton)]
+        self._bones += more
+        if skeleton.bones[0].level == "C1":
+            self._bones.append(_SkullShape(skeleton))
+
+    def draw(self, at: Lattice) -> Drawing:
+        """All bones, discs and the canal on a block of voxels."""
+        out = Drawing.blank(at)
+        for vertebra in self._vertebrae:
+            vertebra.draw(out, at)
+        for bone in self._bones:
+            bone.draw(out, at)
+        for vertebra in self._vertebrae:
+            vertebra.draw_soft(out, at)
+        return out
 
 
 def draw(skeleton: Skeleton, at: Lattice) -> Drawing:
     """Draw all bones, discs and the canal on a block of voxels."""
-    labels, semantic, kind = torch.zeros((3, *at.shape), dtype=torch.uint8, device=at.device).unbind(0)
-    out = Drawing(labels, semantic, at.full(FAR_MM), kind)
-    for k, bone in enumerate(skeleton.bones):
-        _draw_vertebra(out, skeleton.bones, k, bone, at)
-    _draw_sacrum(out, skeleton, at)
-    for side, head, hip in (
-        ("left", levels.FEMORAL_HEAD_LEFT, levels.HIP_LEFT),
-        ("right", levels.FEMORAL_HEAD_RIGHT, levels.HIP_RIGHT),
-    ):
-        _draw_hip(out, skeleton, side, hip, at)
-        centre, radius = skeleton.heads[side]
-        _merge(out, [pelvis.ball(centre, radius)], at, head, SEMANTIC["femoral_head"], fillet_mm=0.5)
-        _merge(out, pelvis.femur(skeleton, side), at, 0, SEMANTIC["other_bone"], fillet_mm=3.0)
-    _merge(out, pelvis.Sacrum(skeleton).coccyx(), at, 0, SEMANTIC["other_bone"], fillet_mm=1.0)
-    ribs = thorax.ribs(skeleton)
-    for start in range(0, len(ribs), 16):
-        _merge(out, ribs[start : start + 16], at, 0, SEMANTIC["other_bone"], fillet_mm=1.0)
-    for part in thorax.shoulder_and_sternum(skeleton):
-        _merge(out, [part], at, 0, SEMANTIC["other_bone"], fillet_mm=1.5)
-    _draw_skull(out, skeleton, at)
-    _draw_discs(out, skeleton, at)
-    return out
+    return Scene(skeleton).draw(at)
 
 
 def bone_mass(skeleton: Skeleton, at: Lattice) -> Field:
@@ -107,226 +99,77 @@ def bone_mass(skeleton: Skeleton, at: Lattice) -> Field:
     return torch.from_numpy(out).to(at.device)
 
 
-def _blend(
-    out: Drawing,
-    where: Slices,
-    d: Field,
-    label: torch.Tensor | int,
-    kind: torch.Tensor | int,
-) -> None:
-    """Let a bone take the voxels that are deeper in it than in any bone before."""
-    depth = out.depth_mm[where]
-    closer = d < depth
-    inside = closer & (d < 0)
-    torch.minimum(depth, d, out=depth)
-    for target, value, mask in (
-        (out.kind, kind, closer),
-        (out.labels, label, inside),
-        (out.semantic, kind, inside),
-    ):
-        block = target[where]
-        if isinstance(value, int):
-            block.masked_fill_(mask, value)
-        else:
-            block.copy_(torch.where(mask, value, block))
+class _SacrumShape:
+    """The sacrum with its exact first endplate."""
+
+    def __init__(self, skeleton: Skeleton) -> None:
+        self.s1, sacrum = skeleton.s1, pelvis.Sacrum(skeleton)
+        self._solid, self._holes = sacrum.solid(), sacrum.holes()
+        low, high = bounds(self._solid, MARGIN_MM)
+        body_low, body_high = self.s1.box()
+        self._low, self._high = np.minimum(low, body_low), np.maximum(high, body_high)
+
+    def draw(self, out: Drawing, at: Lattice) -> None:
+        where = at.around(self._low, self._high)
+        if where is None:
+            return
+        block, s1 = at.block(where), self.s1
+        d = union(self._solid, block, 2.5, FAR_MM)
+        above = block.along(s1.superior_normal, s1.superior_mm)
+        # nothing of the wings reaches over the plane of the endplate in front of the articular processes
+        front = block.along(s1.axes[:, 1], s1.superior_mm) < float(s1.half_depth_mm[1])
+        first = s1.distance(block)
+        d = torch.where(front, torch.maximum(d, above + 1.5), d)
+        d = fillet_(d, first, 1.5)
+        # over the endplate's outline its own dished surface bounds the bone, outside it the plane itself
+        plate = torch.maximum(above, torch.minimum(first, above + 2.0))
+        d = torch.where(front, torch.maximum(d, plate), d)
+        for hole in self._holes:
+            take_out(d, hole, block, 2.0)
+        blend(out, where, d, levels.SACRUM, SEMANTIC["sacrum"])
 
 
-def _merge(
-    out: Drawing,
-    parts: list[Limb] | list[Limb | Plate] | list[Plate],
-    at: Lattice,
-    label: int,
-    kind: int,
-    *,
-    fillet_mm: float,
-) -> None:
-    where = at.around(*bounds(parts, MARGIN_MM))
-    if where is None:
-        return
-    d = union(parts, at.block(where), fillet_mm, FAR_MM)
-    if label == 0:  # what is not labelled never eats into what is
-        d = torch.where(out.labels[where] > 0, d.clamp_min(0.01), d)
-    _blend(out, where, d, label, kind)
+class _HipShape:
+    """One hip bone with the socket for its femoral head."""
+
+    def __init__(self, skeleton: Skeleton, side: str, label: int) -> None:
+        (*self._parts, cup), self._joint, self._opening = pelvis.hip_bone(skeleton, side)
+        self._cup, self._label = cup, label
+        self._box = bounds([*self._parts, cup], MARGIN_MM)
+
+    def draw(self, out: Drawing, at: Lattice) -> None:
+        where = at.around(*self._box)
+        if where is None:
+            return
+        block = at.block(where)
+        d = union(self._parts, block, 3.0, FAR_MM)
+        low, high = self._cup.box()
+        inner = block.around(low - MARGIN_MM, high + MARGIN_MM)
+        if inner is not None:
+            near = block.block(inner)
+            point, outward = self._opening
+            cup = torch.maximum(self._cup.distance(near), near.along(outward, point))
+            fillet_(d[inner], cup, 2.0)
+            torch.maximum(d[inner], -self._joint.distance(near), out=d[inner])
+        # the sacro-iliac joint: a gap of about two millimetres
+        sacral = out.kind[where] == SEMANTIC["sacrum"]
+        d = torch.where(sacral, torch.maximum(d, 2.2 - out.depth_mm[where]), d)
+        d = torch.where(out.labels[where] == levels.SACRUM, d.clamp_min(0.5), d)
+        blend(out, where, d, self._label, SEMANTIC["hip"])
 
 
-class Template(Protocol):
-    """A vertebra's shape from elsewhere (a mesh, a labelled scan), in place of the analytic one."""
+class _SkullShape:
+    """Head bones around a hollow vault."""
 
-    def box(self, bone: Bone) -> tuple[Point, Point]:
-        """Two corners of a box in mm, patient frame, that holds the vertebra."""
-        ...
+    def __init__(self, skeleton: Skeleton) -> None:
+        self._solid, self._hole = thorax.skull(skeleton)
+        self._box = bounds(self._solid, MARGIN_MM)
 
-    def distances(self, bone: Bone, block: Lattice) -> tuple[Field, Field]:
-        """Signed distances, mm, of the body and of the posterior elements at each voxel of `block`."""
-        ...
-
-
-def _draw_vertebra(out: Drawing, bones: tuple[Bone, ...], k: int, bone: Bone, at: Lattice) -> None:
-    low, high = bone.template.box(bone) if bone.template else _box(bone)
-    where = at.around(low - MARGIN_MM, high + MARGIN_MM)
-    if where is None:
-        return
-    block = at.block(where)
-    if bone.template:
-        front, back = bone.template.distances(bone, block)
-    else:
-        front, back = _distances(bones, k, block)
-    # the fillet between arch and body belongs to the arch: the body keeps its exact shape
-    whole = torch.minimum(front, smooth_min(front, back, arch.FILLET_MM))
-    body, behind = SEMANTIC["body"], SEMANTIC["arch"]
-    level = levels.VERTEBRA_VALUES[bone.level]
-    is_body = front < 0
-    label = torch.where(is_body, level, level + levels.POSTERIOR_OFFSET).to(torch.uint8)
-    # within bone what is not body is arch; outside, the nearer of the two
-    nearer_body = is_body | ((front <= back) & (whole >= 0))
-    _blend(out, where, whole, label, torch.where(nearer_body, body, behind).to(torch.uint8))
-
-
-def _box(bone: Bone) -> tuple[Point, Point]:
-    low, high = bounds([*arch.arch(bone), *arch.body_extras(bone)], 0.0)
-    body_low, body_high = bone.body.box()
-    return np.minimum(low, body_low), np.maximum(high, body_high)
-
-
-def _distances(bones: tuple[Bone, ...], k: int, block: Lattice) -> tuple[Field, Field]:
-    """Of an analytic vertebra: signed distances of its body, of its posterior elements."""
-    bone = bones[k]
-    extras = arch.body_extras(bone)
-    front = block.full(FAR_MM)
-    low, high = bone.body.box()
-    inner = block.around(low - MARGIN_MM, high + MARGIN_MM)
-    if bone.level != "C1" and inner is not None:
-        front[inner] = bone.body.distance(block.block(inner))
-    if extras:
-        fillet_(front, union(extras, block, arch.FILLET_MM, FAR_MM), 1.0)
-    back = union(arch.arch(bone), block, arch.FILLET_MM, FAR_MM)
-    for hole in canal_limbs(bones, k):
-        _take_out(back, hole, block, 2.0)
-    return front, back
-
-
-def _take_out(d: Field, hole: Limb, block: Lattice, margin_mm: float) -> None:
-    """Remove a hole from a solid, in place."""
-    low, high = hole.box()
-    inner = block.around(low - margin_mm, high + margin_mm)
-    if inner is not None:
-        torch.maximum(d[inner], -hole.distance(block.block(inner)), out=d[inner])
-
-
-def canal_limbs(bones: tuple[Bone, ...], k: int) -> list[Limb]:
-    """The spinal canal from half-way to the vertebra above to half-way to the one below."""
-    bone = bones[k]
-    size = bone.segment.size
-    limbs = []
-    for other in (k - 1, k + 1):
-        if 0 <= other < len(bones):
-            end = (bone.canal_mm + bones[other].canal_mm) / 2
-        else:
-            end = bone.canal_mm + bone.axes[:, 2] * (16 if other < k else -size.height_mm / 2 - size.disc_mm)
-        radii = (1.0, 0.5 * size.canal_width_mm, 0.5 * size.canal_depth_mm)
-        limbs.append(Limb(bone.canal_mm, end, radii, bone.axes[:, 0]))
-    return limbs
-
-
-def _draw_sacrum(out: Drawing, skeleton: Skeleton, at: Lattice) -> None:
-    sacrum = pelvis.Sacrum(skeleton)
-    solid, holes = sacrum.solid(), sacrum.holes()
-    low, high = bounds(solid, MARGIN_MM)
-    body_low, body_high = skeleton.s1.box()
-    where = at.around(np.minimum(low, body_low), np.maximum(high, body_high))
-    if where is None:
-        return
-    block = at.block(where)
-    d = union(solid, block, 2.5, FAR_MM)
-    above = block.along(skeleton.s1.superior_normal, skeleton.s1.superior_mm)
-    # nothing of the wings reaches over the plane of the endplate in front of the articular processes
-    y = block.along(skeleton.s1.axes[:, 1], skeleton.s1.superior_mm)
-    front = y < float(skeleton.s1.half_depth_mm[1])
-    first = skeleton.s1.distance(block)
-    d = torch.where(front, torch.maximum(d, above + 1.5), d)
-    d = fillet_(d, first, 1.5)
-    # over the endplate's outline its own dished surface bounds the bone, outside it the plane itself
-    plate = torch.maximum(above, torch.minimum(first, above + 2.0))
-    d = torch.where(front, torch.maximum(d, plate), d)
-    for hole in holes:
-        _take_out(d, hole, block, 2.0)
-    _blend(out, where, d, levels.SACRUM, SEMANTIC["sacrum"])
-
-
-def _draw_hip(out: Drawing, skeleton: Skeleton, side: str, label: int, at: Lattice) -> None:
-    parts, joint, (point, outward) = pelvis.hip_bone(skeleton, side)
-    where = at.around(*bounds(parts, MARGIN_MM))
-    if where is None:
-        return
-    block = at.block(where)
-    cup = parts[-1]
-    d = union(parts[:-1], block, 3.0, FAR_MM)
-    inner = block.around(*(c + s * 4.0 for c, s in zip(cup.box(), (-1, 1), strict=True)))
-    if inner is not None:
-        near = block.block(inner)
-        opening = near.along(outward, point)
-        fillet_(d[inner], torch.maximum(cup.distance(near), opening), 2.0)
-        torch.maximum(d[inner], -joint.distance(near), out=d[inner])
-    # the sacro-iliac joint: a gap of about two millimetres
-    sacral = out.kind[where] == SEMANTIC["sacrum"]
-    d = torch.where(sacral, torch.maximum(d, 2.2 - out.depth_mm[where]), d)
-    d = torch.where(out.labels[where] == levels.SACRUM, d.clamp_min(0.5), d)
-    _blend(out, where, d, label, SEMANTIC["hip"])
-
-
-def _draw_skull(out: Drawing, skeleton: Skeleton, at: Lattice) -> None:
-    if skeleton.bones[0].level != "C1":
-        return
-    solid, hole = thorax.skull(skeleton)
-    where = at.around(*bounds(solid, MARGIN_MM))
-    if where is None:
-        return
-    block = at.block(where)
-    d = union(solid, block, 2.0, FAR_MM)
-    d = torch.maximum(d, -hole.distance(block))
-    d = torch.where(out.labels[where] > 0, d.clamp_min(0.01), d)
-    _blend(out, where, d, 0, SEMANTIC["other_bone"])
-
-
-def _draw_discs(out: Drawing, skeleton: Skeleton, at: Lattice) -> None:
-    """Discs between endplates and the canal behind them, in the semantic map only."""
-    bones = skeleton.bones
-    for k, bone in enumerate(bones):
-        for limb in canal_limbs(bones, k):
-            where = at.around(*limb.box())
-            if where is not None:
-                _fill_free(out, where, limb.distance(at.block(where)), SEMANTIC["canal"])
-        if bone.level == "C1":
-            continue
-        below = bones[k + 1].body if k + 1 < len(bones) else skeleton.s1
-        disc = disc_between(bone.body, below)
-        where = at.around(*disc.box())
-        if where is not None:
-            _fill_free(out, where, disc.distance(at.block(where)), SEMANTIC["disc"])
-
-
-def _fill_free(out: Drawing, where: Slices, d: Field, kind: int) -> None:
-    """Give what lies inside and is nothing yet this kind."""
-    block = out.semantic[where]
-    block.masked_fill_((d < 0) & (block == 0), kind)
-
-
-def disc_between(upper: Body, lower: Body) -> Body:
-    """The disc as a body of its own, bulging by a fiftieth."""
-    cranial = upper.inferior_mm - lower.superior_mm
-    cranial = cranial / np.linalg.norm(cranial)
-    left = upper.axes[:, 0] - (upper.axes[:, 0] @ cranial) * cranial
-    left /= np.linalg.norm(left)
-    axes = np.stack([left, np.cross(cranial, left), cranial], axis=1)
-    return Body(
-        superior_mm=upper.inferior_mm,
-        inferior_mm=lower.superior_mm,
-        superior_normal=upper.inferior_normal,
-        inferior_normal=lower.superior_normal,
-        axes=axes,
-        half_width_mm=(lower.half_width_mm[1], upper.half_width_mm[0]),
-        half_depth_mm=(lower.half_depth_mm[1], upper.half_depth_mm[0]),
-        waist=-0.02,
-        concavity_mm=(-lower.concavity_mm[1], -upper.concavity_mm[0]),
-        outline=upper.outline,
-    )
+    def draw(self, out: Drawing, at: Lattice) -> None:
+        where = at.around(*self._box)
+        if where is None:
+            return
+        block = at.block(where)
+        d = union(self._solid, block, 2.0, FAR_MM)
+        take_out(d, self._hole, block, MARGIN_MM)
+        blend(out, where, spare(out, where, d), 0, SEMANTIC["other_bone"])

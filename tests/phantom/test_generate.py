@@ -134,7 +134,7 @@ def test_the_same_seed_gives_the_same_voxels_and_another_seed_does_not():
 
 def test_cutting_the_work_into_slabs_changes_nothing(monkeypatch: pytest.MonkeyPatch):
     whole = generate(8, spacing_mm=6)
-    monkeypatch.setattr("spine_node.phantom.generate.SLAB_VOXELS", 30_000)
+    monkeypatch.setattr("spine_node.phantom.rendering.SLAB_VOXELS", {"cpu": 30_000})
     parts = generate(8, spacing_mm=6)
     assert np.array_equal(whole.label_map.labels, parts.label_map.labels)
     assert np.allclose(whole.volume.values, parts.volume.values, atol=0.5)
