@@ -181,9 +181,9 @@ def segment(
         volume = read_volume(read_series(source))
     else:
         volume = nifti.read_volume(source)
-    from spine_node.segmentation.inference import BundleSegmenter  # slow: only once the data are good
+    from spine_node.segmentation.structures import segmenter_of  # slow: only once the data are good
 
-    segmenter = BundleSegmenter(model or DEFAULT_BUNDLE, device=device)
+    segmenter = segmenter_of(model or DEFAULT_BUNDLE, device)
     with _progress("Segmenting") as report:
         segmentation = segmenter.segment(volume, report)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -197,31 +197,18 @@ def segment(
 def measure(
     labels: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="NIfTI label map.")],
     as_json: AsJson = False,
-    scheme: Annotated[
-        str, typer.Option(help="Whose values it holds: spine (ours), verse or totalsegmentator (version 2).")
-    ] = "spine",
 ) -> None:
     """Measure a label map: the numbers the node would report for it.
 
     The values are those of the README's table: bodies 1-25 and 28, posterior elements + 100, sacrum 26,
-    hip bones 29/30 and femoral heads 31/32 (left/right); or those of another --scheme. Vertebrae in one
-    value are parted into body and posterior elements by their shape.
+    hip bones 29/30 and femoral heads 31/32 (left/right).
     """
     from spine_node import nifti
     from spine_node.anatomy.locate import locate
-    from spine_node.anatomy.schemes import SCHEMES, from_scheme
     from spine_node.parameters.measure import measure as measure_spine
     from spine_node.tables import print_measurements
 
-    if scheme not in SCHEMES:
-        raise typer.BadParameter(f"{scheme} is none of {', '.join(SCHEMES)}", param_hint="--scheme")
-    if scheme == "spine":
-        label_map, quality = nifti.read_label_map(labels), ()
-    else:
-        label_map, quality = from_scheme(*nifti.read_whole_numbers(labels), SCHEMES[scheme])
-    for sentence in quality:
-        print(sentence, file=sys.stderr)
-    print_measurements(measure_spine(locate(label_map)), as_json=as_json)
+    print_measurements(measure_spine(locate(nifti.read_label_map(labels))), as_json=as_json)
 
 
 @app.command()
@@ -246,51 +233,55 @@ def phantom(
 
 @app.command()
 def train(
+    config: Annotated[
+        Path | None,
+        typer.Option(exists=True, dir_okay=False, help="TOML file; config/train.toml explains every key."),
+    ] = None,
     run: Annotated[
-        Path, typer.Option(file_okay=False, help="Folder of the run: phantoms, checkpoint, learning curve.")
-    ] = Path("runs/spinenet"),
-    minutes: Annotated[float, typer.Option(min=0.1, help="Wall-clock budget of the run as a whole.")] = 60.0,
+        Path | None,
+        typer.Option(
+            file_okay=False, help="Folder of cases, checkpoint, learning curve; default: runs/NAME."
+        ),
+    ] = None,
+    minutes: Annotated[
+        float | None, typer.Option(min=0.1, help="Wall-clock budget of the run, instead of the config's.")
+    ] = None,
     out: Annotated[
         Path | None, typer.Option(file_okay=False, help="Write the net there as a bundle, with its card.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Of patches and first weights.")] = 0,
-    real: Annotated[
-        Path | None,
-        typer.Option(exists=True, file_okay=False, help="Folder of labelled scans (NIfTI pairs) to mix in."),
+    seed: Annotated[int | None, typer.Option(min=0, help="Instead of the config's.")] = None,
+    workers: Annotated[
+        int | None, typer.Option(min=0, help="Processes that make cases meanwhile, instead of the config's.")
     ] = None,
-    workers: Annotated[int, typer.Option(min=1, help="Processes that make phantoms meanwhile.")] = 1,
     device: Device = "auto",
     evaluate_on: Annotated[
-        int,
-        typer.Option(min=0, help="Unseen phantoms to evaluate on; the card gives the figures."),
-    ] = 10,
-    version: Annotated[str, typer.Option(help="Of the model, for its metadata.")] = "0.1.0",
+        int, typer.Option(min=0, help="Unseen phantoms to evaluate a spine's net on, for the card.")
+    ] = 0,
 ) -> None:
-    """Train a net on phantoms made meanwhile, and export it as a bundle.
+    """Train a net on what a config says (phantoms, labelled scans), and export it as a bundle.
 
-    Killed or stopped, the same command goes on from the last checkpoint (one a minute); with a larger
-    --minutes it trains further. The learning curve is RUN/curve.png.
+    Killed or stopped, the same command goes on from the last checkpoint; with a larger --minutes it trains
+    further. The learning curve is RUN/curve.png. Where few packages are installed, python -m
+    spine_node.training does the same.
     """
-    from spine_node.training.export import export
-    from spine_node.training.train import train as run_training
+    from spine_node.training.run import run as run_training
 
     command = " ".join(["spine-node", *sys.argv[1:]])
-    checkpoint = run_training(run, minutes=minutes, seed=seed, real=real, workers=workers, device=device)
-    print(checkpoint)
-    if out is None:
-        return
-    export(checkpoint, out, version=version, command=command)
-    if evaluate_on:
+    checkpoint, words = run_training(
+        config, run, command=command, minutes=minutes, seed=seed, workers=workers, device=device, out=out
+    )
+    if out is not None and evaluate_on:
         from spine_node.evaluation.cases import TEST_SEED
         from spine_node.evaluation.run import evaluate as run_evaluation
         from spine_node.segmentation.inference import BundleSegmenter
+        from spine_node.training.export import export
 
         seeds = range(TEST_SEED, TEST_SEED + evaluate_on)
         figures = run_evaluation(
-            BundleSegmenter(out, device=device), seeds=seeds, out=run / "evaluation.json"
+            BundleSegmenter(out, device=device), seeds=seeds, out=checkpoint.parent / "evaluation.json"
         )
-        export(checkpoint, out, version=version, command=command, figures=figures)
-    print(out)
+        export(checkpoint, out, **words, figures=figures)
+    print(out or checkpoint)
 
 
 @app.command()

@@ -13,10 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spine_node.anatomy.levels import CHANNELS
 from spine_node.errors import BundleRefused
-from spine_node.segmentation.architecture import Architecture
-from spine_node.segmentation.classes import LEVEL_CLASSES, TISSUES
+from spine_node.segmentation.architecture import NAME, Architecture
+from spine_node.segmentation.classes import LEVEL_CLASSES, SPINE, Scheme, Structure
 from spine_node.segmentation.segmenter import ModelIdentity
 
 if TYPE_CHECKING:
@@ -53,8 +52,9 @@ class Bundle:
         Window of one pass, voxels (z, y, x).
     overlap : float
         Share of a window that its neighbour covers too.
-    architecture : dict
-        What `networks.Architecture` is built from.
+    architecture : Architecture
+    scheme : Scheme
+        What its label maps hold; `scheme.spine` says whether the node can measure them.
     """
 
     folder: Path
@@ -62,7 +62,13 @@ class Bundle:
     spacing_mm: float
     patch: tuple[int, int, int]
     overlap: float
-    architecture: dict[str, Any]
+    architecture: Architecture
+    scheme: Scheme = SPINE
+
+    @property
+    def is_spine(self) -> bool:
+        """Whether this segments the spine with its levels, and so can be measured by the node."""
+        return self.scheme.spine
 
     def network(self) -> SpineNet:
         """The net with its weights, float32, ready to infer.
@@ -77,7 +83,7 @@ class Bundle:
         from spine_node.segmentation.networks import SpineNet
 
         try:
-            network = SpineNet(Architecture.from_dict(self.architecture))
+            network = SpineNet(self.architecture)
             weights = {k: v.float() for k, v in load_file(self.folder / WEIGHTS).items()}
             network.load_state_dict(weights)
         except (TypeError, KeyError, RuntimeError, ValueError) as error:
@@ -106,9 +112,9 @@ def load_bundle(folder: Path) -> Bundle:
     """
     folder = Path(folder)
     metadata, inference = (_json(folder, name) for name in (METADATA, INFERENCE))
-    network = _entry(folder, metadata, "network", dict)
-    _check_channels(folder, metadata)
-    _check_architecture(folder, network)
+    scheme = _scheme(folder, metadata)
+    _check_channels(folder, metadata, scheme)
+    architecture = _architecture(folder, _entry(folder, metadata, "network", dict), scheme)
     spacing = _entry(folder, metadata, "spacing_mm", (int, float))
     if not SPACINGS_MM[0] <= spacing <= SPACINGS_MM[1]:
         raise BundleRefused(
@@ -116,7 +122,7 @@ def load_bundle(folder: Path) -> Bundle:
             f"{SPACINGS_MM[0]:g} to {SPACINGS_MM[1]:g} mm can be used."
         )
     patch = _entry(folder, inference, "patch", list)
-    divisor = Architecture.from_dict(network).divisor
+    divisor = architecture.divisor
     if len(patch) != 3 or any(not isinstance(n, int) or n < 1 or n % divisor for n in patch):
         raise BundleRefused(
             f"{folder / INFERENCE} asks for windows of {patch} voxels; three multiples of {divisor} "
@@ -130,7 +136,8 @@ def load_bundle(folder: Path) -> Bundle:
         _entry(folder, metadata, "version", str),
         _check_weights(folder, metadata),
     )
-    return Bundle(folder, identity, float(spacing), (patch[0], patch[1], patch[2]), float(overlap), network)
+    window = (patch[0], patch[1], patch[2])
+    return Bundle(folder, identity, float(spacing), window, float(overlap), architecture, scheme)
 
 
 def _json(folder: Path, name: Path) -> dict[str, Any]:
@@ -153,7 +160,17 @@ def _entry(folder: Path, content: dict[str, Any], key: str, kind: Any) -> Any:
     return value
 
 
-def _check_channels(folder: Path, metadata: dict[str, Any]) -> None:
+def _scheme(folder: Path, metadata: dict[str, Any]) -> Scheme:
+    labels = metadata.get("labels", "spine")
+    if labels == "spine":
+        return SPINE
+    try:
+        return Scheme.of([Structure(**entry) for entry in labels])
+    except (TypeError, ValueError) as error:
+        raise BundleRefused(f"{folder / METADATA} has a label list that cannot be used: {error}.") from error
+
+
+def _check_channels(folder: Path, metadata: dict[str, Any], scheme: Scheme) -> None:
     try:
         found = metadata["network_data_format"]["outputs"]["label_map"]["channel_def"]
         said = {int(value): str(name) for value, name in found.items()}
@@ -162,33 +179,36 @@ def _check_channels(folder: Path, metadata: dict[str, Any]) -> None:
             f"{folder / METADATA} has no channel map (network_data_format.outputs.label_map.channel_def): "
             "without it nobody knows what the values of its label maps mean."
         ) from error
-    wrong = sorted(v for v in said.keys() | CHANNELS.keys() if said.get(v) != CHANNELS.get(v))
+    ours = scheme.channels
+    wrong = sorted(v for v in said.keys() | ours.keys() if said.get(v) != ours.get(v))
     if wrong:
         first = wrong[0]
+        whose = "in this software" if scheme.spine else "in its label list"
         raise BundleRefused(
             f"{folder / METADATA} has another channel map: value {first} is {said.get(first)!r} there and "
-            f"{CHANNELS.get(first)!r} in this software ({len(wrong)} values differ)."
+            f"{ours.get(first)!r} {whose} ({len(wrong)} values differ)."
         )
 
 
-def _check_architecture(folder: Path, network: dict[str, Any]) -> None:
-    expected = {"name": "SpineNet", "semantic": len(TISSUES), "levels": len(LEVEL_CLASSES)}
+def _architecture(folder: Path, network: dict[str, Any], scheme: Scheme) -> Architecture:
+    levels = len(LEVEL_CLASSES) if scheme.spine else 0
+    expected = {"name": NAME, "semantic": len(scheme.classes), "levels": levels}
     for key, value in expected.items():
         if network.get(key) != value:
             raise BundleRefused(
                 f"{folder / METADATA} names a network whose {key} is {network.get(key)!r}; "
                 f"this software has {value!r}."
             )
-    if "widths" not in network:
-        raise BundleRefused(f"{folder / METADATA}: the network's widths are missing.")
-    try:
-        Architecture.from_dict(network)
-    except (TypeError, ValueError) as error:
-        raise BundleRefused(f"{folder / METADATA} names a network that cannot be built: {error}.") from error
     if network.get("axes", AXES) != AXES:
         raise BundleRefused(
             f"{folder / METADATA}: the network's axes are {network.get('axes')!r}, not {AXES!r} (LPS)."
         )
+    if "widths" not in network:
+        raise BundleRefused(f"{folder / METADATA}: the network's widths are missing.")
+    try:
+        return Architecture.from_dict(network)
+    except (TypeError, ValueError) as error:
+        raise BundleRefused(f"{folder / METADATA} names a network that cannot be built: {error}.") from error
 
 
 def _check_weights(folder: Path, metadata: dict[str, Any]) -> str:

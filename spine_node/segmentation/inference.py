@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from spine_node.anatomy import levels
-from spine_node.errors import SeriesRefused
+from spine_node.errors import BundleRefused, SeriesRefused
 from spine_node.imaging.volume import FloatArray, LabelMap, Volume
 from spine_node.segmentation.bundle import Bundle, load_bundle
-from spine_node.segmentation.canonical import Canonical, canonical, indices_by_slab, interpolated
+from spine_node.segmentation.canonical import Canonical, canonical
 from spine_node.segmentation.classes import BODY, HEAD, HIP, LEVEL_CLASSES, POSTERIOR, SACRUM
+from spine_node.segmentation.device import device_of
 from spine_node.segmentation.instances import (
     Instances,
     corner_of_sacrum,
@@ -26,6 +26,7 @@ from spine_node.segmentation.instances import (
     pelvic_midline,
     without_islands,
 )
+from spine_node.segmentation.labelling import drawn
 from spine_node.segmentation.levels import Naming, name_levels
 from spine_node.segmentation.outline import settled_by_grey
 from spine_node.segmentation.segmenter import ModelIdentity, Progress, Segmentation
@@ -48,13 +49,18 @@ class BundleSegmenter:
     Raises
     ------
     BundleRefused
-        If the bundle cannot be trusted or used.
+        If the bundle cannot be trusted or used, or segments something else than the spine.
     """
 
     def __init__(self, folder: Path, device: str = "auto") -> None:
         self.bundle: Bundle = load_bundle(folder)
-        name = device if device != "auto" else ("cuda:0" if torch.cuda.is_available() else "cpu")
-        self.device = torch.device(name)
+        if not self.bundle.is_spine:
+            named = ", ".join(self.bundle.scheme.classes[1:])
+            raise BundleRefused(
+                f"the bundle in {folder} segments {named}: the node measures spines and cannot use it. "
+                "`spine-node segment --model` makes label maps with it. Nothing was segmented."
+            )
+        self.device = device_of(device)
         self._network = self.bundle.network().to(self.device, memory_format=torch.channels_last_3d)
 
     @property
@@ -137,22 +143,8 @@ class BundleSegmenter:
         naming: Naming,
     ) -> NDArray[np.uint8]:
         marks = _marks(tissue, vertebrae, naming, self.bundle.spacing_mm)
-        labels = np.zeros(volume.grid.shape, np.uint8)
         kept = np.where(marks > 0, tissue, 0)
-        box = _source_box(kept > 0, view, volume)
-        nearest = _spread(marks, kept, self.bundle.spacing_mm)
-        image = torch.from_numpy(semantic)[None]
-        size = np.array(view.grid.shape)
-        for rows, index in indices_by_slab(volume.grid, view.grid, box):
-            picked = interpolated(image, index).argmax(axis=0).astype(np.uint8)
-            near = np.clip(np.rint(index), 0, size - 1).astype(np.int32)
-            at = (near[..., 0], near[..., 1], near[..., 2])
-            out = np.zeros(picked.shape, np.uint8)
-            for kind, values in nearest.items():
-                here = picked == kind
-                out[here] = values[at[0][here], at[1][here], at[2][here]]
-            labels[rows] = out
-        return labels
+        return drawn(volume.grid, view, semantic, kept, marks)
 
 
 def _decided(semantic: NDArray[np.float32], view: Canonical) -> NDArray[np.uint8]:
@@ -201,33 +193,3 @@ def _marks(
         side = np.where(midline.left_of(where) > 0, left, right)
         marks[tuple(where.T)] = side
     return marks
-
-
-def _spread(
-    marks: NDArray[np.uint8], kept: NDArray[np.uint8], spacing_mm: float
-) -> dict[int, NDArray[np.uint8]]:
-    """For each tissue, the value that a voxel of it gets anywhere within two voxels of what was kept.
-
-    Interpolated outlines may end up to a voxel outside the net's own; further away is an island
-    that was dropped, and stays dropped.
-    """
-    result = {}
-    for kind in (BODY, POSTERIOR, SACRUM, HIP, HEAD):
-        seeds = kept == kind
-        values = np.zeros(marks.shape, np.uint8)
-        if seeds.any():
-            box = tuple(slice(max(0, int(a.min()) - 3), int(a.max()) + 4) for a in np.nonzero(seeds))
-            away, index = ndimage.distance_transform_edt(~seeds[box], return_indices=True)
-            values[box] = np.where(away <= 2.0, marks[box][tuple(index)], 0)
-        result[kind] = values
-    return result
-
-
-def _source_box(kept: NDArray[np.bool_], view: Canonical, volume: Volume) -> tuple[slice, slice, slice]:
-    """The part of the series that can hold anything: index ranges along its axes."""
-    spans = [np.flatnonzero(kept.any(axis=tuple(b for b in range(3) if b != a))) for a in range(3)]
-    corners = np.array(np.meshgrid(*[(s[0] - 2, s[-1] + 2) for s in spans])).reshape(3, -1).T
-    index = volume.grid.to_index(view.grid.to_mm(corners))
-    low = np.clip(np.floor(index.min(axis=0)), 0, volume.grid.shape).astype(int)
-    high = np.clip(np.ceil(index.max(axis=0)) + 1, 0, volume.grid.shape).astype(int)
-    return slice(low[0], high[0]), slice(low[1], high[1]), slice(low[2], high[2])

@@ -53,7 +53,7 @@ def infer(
     Heads
         Without the batch axis: `semantic` log probabilities, (classes, z, y, x), at least
         `LOG_FLOOR`; `offset` in mm, (3, ...), and `level` log probabilities, (levels, ...), at half
-        size rounded up.
+        size rounded up; None for a net without them.
     """
     image = torch.from_numpy(values)[None, None]
     size = values.shape
@@ -63,8 +63,9 @@ def infer(
     whole = tuple(image.shape[2:])
     half = tuple(n // 2 for n in whole)
     classes, levels = network.architecture.semantic, network.architecture.levels
-    blended = Heads(torch.zeros(classes, *whole), torch.zeros(3, *half), torch.zeros(levels, *half))
-    weight, half_weight = torch.zeros(whole), torch.zeros(half)
+    semantic, weight = torch.zeros(classes, *whole), torch.zeros(whole)
+    # Offsets and levels, as far as the net has them: one block of channels at half size.
+    coarse, half_weight = torch.zeros(levels and 3 + levels, *half), torch.zeros(half)
     bell = _bell(patch)
     half_bell = functional.avg_pool3d(bell[None, None], 2)[0, 0]
     starts = list(product(*[_starts(n, p, overlap) for n, p in zip(whole, patch, strict=True)]))
@@ -75,33 +76,28 @@ def infer(
             window = image[(..., *box)]
             if float(window.std()) >= FLAT:
                 half_box = tuple(slice(s.start // 2, s.stop // 2) for s in box)
-                heads = _said(network, window.to(device))
-                blended.semantic[(slice(None), *box)].addcmul_(heads.semantic, bell)
-                blended.offset[(slice(None), *half_box)].addcmul_(heads.offset, half_bell)
-                blended.level[(slice(None), *half_box)].addcmul_(heads.level, half_bell)
+                outline, rest = _said(network, window.to(device))
+                semantic[(slice(None), *box)].addcmul_(outline, bell)
+                coarse[(slice(None), *half_box)].addcmul_(rest, half_bell)
                 weight[box] += bell
                 half_weight[half_box] += half_bell
             tick(done / len(starts))
-    unseen = weight == 0
-    blended.semantic.div_(weight.clamp_min(1e-6))
-    blended.offset.div_(half_weight.clamp_min(1e-6))
-    blended.level.div_(half_weight.clamp_min(1e-6))
-    blended.semantic[1:, unseen] = LOG_FLOOR
+    semantic.div_(weight.clamp_min(1e-6))
+    coarse.div_(half_weight.clamp_min(1e-6))
+    semantic[1:, weight == 0] = LOG_FLOOR
     cut, half_cut = (tuple(slice(0, (n + d - 1) // d) for n in size) for d in (1, 2))
-    return Heads(
-        blended.semantic[(slice(None), *cut)],
-        blended.offset[(slice(None), *half_cut)],
-        blended.level[(slice(None), *half_cut)],
-    )
+    semantic, coarse = semantic[(slice(None), *cut)], coarse[(slice(None), *half_cut)]
+    return Heads(semantic, coarse[:3], coarse[3:]) if levels else Heads(semantic)
 
 
-def _said(network: SpineNet, window: Tensor) -> Heads:
+def _said(network: SpineNet, window: Tensor) -> tuple[Tensor, Tensor]:
+    """Log probabilities of the classes; offsets in mm above log probabilities of the levels."""
     heads = network(window.contiguous(memory_format=torch.channels_last_3d))
-    return Heads(
-        torch.log_softmax(heads.semantic[0].float(), dim=0).clamp_min(LOG_FLOOR).cpu(),
-        (heads.offset[0].float() * OFFSET_UNIT_MM).cpu(),
-        torch.log_softmax(heads.level[0].float(), dim=0).cpu(),
-    )
+    outline = torch.log_softmax(heads.semantic[0].float(), dim=0).clamp_min(LOG_FLOOR).cpu()
+    if heads.offset is None or heads.level is None:
+        return outline, outline.new_zeros(0, *(n // 2 for n in window.shape[2:]))
+    offset = (heads.offset[0].float() * OFFSET_UNIT_MM).cpu()
+    return outline, torch.cat([offset, torch.log_softmax(heads.level[0].float(), dim=0).cpu()])
 
 
 def _bell(patch: tuple[int, ...]) -> Tensor:

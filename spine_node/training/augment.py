@@ -24,13 +24,18 @@ from spine_node.segmentation.classes import (
     LEVEL_OF_VALUE,
     POSTERIOR,
     SACRUM,
-    TISSUE_OF_VALUE,
+    SPINE,
+    Scheme,
 )
 from spine_node.segmentation.networks import OFFSET_UNIT_MM
 from spine_node.training.samples import Case
 
 _FOCUS = ((BODY, 0.55), (POSTERIOR, 0.05), (SACRUM, 0.12), (HEAD, 0.1), (HIP, 0.08), (-1, 0.1))
-"""What a patch is centred on, and how often; -1 is anywhere."""
+"""What a patch of the spine is centred on, and how often; -1 is anywhere. Of another label list every
+class has the same share."""
+
+ANYWHERE = 0.1
+"""How often a patch is centred on nothing in particular."""
 
 MAX_TURN_DEG = (8.0, 12.0, 12.0)
 """Largest turn about the array's axes z, y, x: patients stand askew, but they stand."""
@@ -49,12 +54,14 @@ class Patch:
         To the own body's centre, units of `OFFSET_UNIT_MM`; NaN outside vertebrae.
     level : Tensor of int64, shape (z/2, y/2, x/2)
         Level class inside bodies and sacrum, 255 elsewhere.
+
+    Without levels to learn, `offset` and `level` are None.
     """
 
     image: Tensor
     tissue: Tensor
-    offset: Tensor
-    level: Tensor
+    offset: Tensor | None
+    level: Tensor | None
 
 
 def random_patch(
@@ -62,6 +69,7 @@ def random_patch(
     rng: np.random.Generator,
     size: tuple[int, int, int],
     spacing_mm: float,
+    scheme: Scheme = SPINE,
     *,
     augment: bool = True,
 ) -> Patch:
@@ -69,10 +77,12 @@ def random_patch(
 
     Parameters
     ----------
+    scheme : Scheme
+        What is learned of the case's labels.
     augment : bool
         Turn, scale, mirror and repaint; without it the patch is a plain window.
     """
-    centre = _focus(case.labels, rng)
+    centre = _focus(case.labels, rng, scheme)
     turn = np.eye(3)
     if augment:
         centre = centre + rng.uniform(-0.25, 0.25, 3) * size
@@ -84,22 +94,23 @@ def random_patch(
     image = torch.from_numpy(grey)
     if augment:
         image = repaint(image, rng)
+    tissue = torch.from_numpy(scheme.class_of_value[labels].astype(np.int64))
+    if not scheme.spine:
+        return Patch(image[None], tissue, None, None)
     half = labels[::2, ::2, ::2]
     offset = _offsets(case.centres, half, centre, turn, size, spacing_mm)
-    return Patch(
-        image[None],
-        torch.from_numpy(TISSUE_OF_VALUE[labels].astype(np.int64)),
-        torch.from_numpy(offset),
-        torch.from_numpy(LEVEL_OF_VALUE[half].astype(np.int64)),
-    )
+    level = torch.from_numpy(LEVEL_OF_VALUE[half].astype(np.int64))
+    return Patch(image[None], tissue, torch.from_numpy(offset), level)
 
 
-def _focus(labels: NDArray[np.uint8], rng: np.random.Generator) -> FloatArray:
-    tissue = int(rng.choice([f[0] for f in _FOCUS], p=[f[1] for f in _FOCUS]))
+def _focus(labels: NDArray[np.uint8], rng: np.random.Generator, scheme: Scheme) -> FloatArray:
+    share = (1 - ANYWHERE) / (len(scheme.classes) - 1)
+    each = _FOCUS if scheme.spine else [*((c, share) for c in range(1, len(scheme.classes))), (-1, ANYWHERE)]
+    tissue = int(rng.choice([f[0] for f in each], p=[f[1] for f in each]))
     anywhere = np.array([rng.uniform(0, n) for n in labels.shape])
     if tissue < 0:
         return anywhere
-    values = np.flatnonzero(tissue == TISSUE_OF_VALUE)
+    values = np.flatnonzero(tissue == scheme.class_of_value)
     thin = labels[::3, ::3, ::3]
     present = np.intersect1d(thin, values)
     if len(present) == 0:

@@ -7,8 +7,12 @@ from torch import Tensor
 from torch.nn import functional
 
 from spine_node.anatomy.levels import LEVELS
-from spine_node.segmentation.classes import BODY, IGNORED, LEVEL_CLASSES, SACRUM, TISSUES
+from spine_node.segmentation.classes import BODY, IGNORED, LEVEL_CLASSES, SACRUM
 from spine_node.segmentation.networks import Heads
+from spine_node.training.batches import Batch
+
+Loss = tuple[Tensor, dict[str, float]]
+"""The total, and its parts as numbers."""
 
 TISSUE_WEIGHTS = (0.6, 1.0, 1.2, 1.0, 1.0, 1.2)
 """Cross-entropy weight of each tissue: thin and small ones a little more than background."""
@@ -21,38 +25,45 @@ NEIGHBOUR = 0.05
 """Share of the level target given to each neighbouring level: one level off is the honest doubt."""
 
 
-def spine_loss(
-    heads: Heads, tissue: Tensor, offset: Tensor, level: Tensor, weights: tuple[float, float] = (0.5, 0.3)
-) -> tuple[Tensor, dict[str, float]]:
+def total_loss(heads: Heads, batch: Batch, weights: tuple[float, float] = (0.5, 0.3)) -> Loss:
     """Total loss of a batch, and its parts for the log.
 
     Parameters
     ----------
     heads : Heads
         The net's answer.
-    tissue, level : Tensor of int64, shape (batch, z, y, x) and at half size
-        Classes, 255 where nobody knows.
-    offset : Tensor, shape (batch, 3, z/2, y/2, x/2)
-        NaN where there is no vertebra.
+    batch : Batch
+        What was to be said; without levels there are only the first two parts.
     weights : tuple of float
         Of the offset and of the level part.
     """
     said = torch.log_softmax(heads.semantic.float().contiguous(), dim=1)
+    spine = heads.level is not None
     each = functional.nll_loss(
-        said, tissue, weight=said.new_tensor(TISSUE_WEIGHTS), ignore_index=IGNORED, reduction="none"
+        said, batch.tissue, weight=_weights(said, spine), ignore_index=IGNORED, reduction="none"
     )
-    outline = (each * _edge_weight(tissue)).mean()
-    overlap = soft_dice_loss(said.exp(), tissue)
-    votes = _offset_loss(heads.offset.float(), offset)
-    names = _level_loss(heads.level.float(), level)
-    total = outline + overlap + weights[0] * votes + weights[1] * names
-    parts = {"outline": outline, "overlap": overlap, "offset": votes, "level": names}
+    edged = (BODY, SACRUM) if spine else tuple(range(1, said.shape[1]))
+    parts = {
+        "outline": (each * _edge_weight(batch.tissue, edged)).mean(),
+        "overlap": soft_dice_loss(said.exp(), batch.tissue),
+    }
+    total = parts["outline"] + parts["overlap"]
+    if spine:
+        parts["offset"] = _offset_loss(heads.offset.float(), batch.offset)
+        parts["level"] = _level_loss(heads.level.float(), batch.level)
+        total = total + weights[0] * parts["offset"] + weights[1] * parts["level"]
     return total, {name: float(part.detach()) for name, part in parts.items()}
 
 
-def _edge_weight(tissue: Tensor) -> Tensor:
-    """1, and `EDGE_WEIGHT` within two voxels of the surface of bodies and sacrum."""
-    plated = ((tissue == BODY) | (tissue == SACRUM)).float().unsqueeze(1)
+def _weights(said: Tensor, spine: bool) -> Tensor:
+    if spine:
+        return said.new_tensor(TISSUE_WEIGHTS)
+    return said.new_tensor([TISSUE_WEIGHTS[0]] + [1.0] * (said.shape[1] - 1))
+
+
+def _edge_weight(tissue: Tensor, edged: tuple[int, ...]) -> Tensor:
+    """1, and `EDGE_WEIGHT` within two voxels of the surface of these classes taken together."""
+    plated = torch.isin(tissue, tissue.new_tensor(edged)).float().unsqueeze(1)
     grown, shrunk = plated, -plated
     for _ in range(2):
         grown = functional.max_pool3d(grown, 3, 1, 1)
@@ -66,7 +77,7 @@ def soft_dice_loss(chance: Tensor, tissue: Tensor) -> Tensor:
     Milletari et al., 3DV 2016; structures absent from the batch do not count, or an empty patch
     would reward nothing but silence. `chance` are probabilities, shape (batch, classes, z, y, x).
     """
-    classes = len(TISSUES)
+    classes = chance.shape[1]
     known = tissue != IGNORED
     index = tissue.where(known, torch.zeros_like(tissue))
     weight = known.to(chance.dtype)

@@ -1,14 +1,16 @@
 """Training cases on disk: phantoms and labelled scans as the net sees them, one file each.
 
-A case is made once, by a worker process, and used many times. Seeds are kept apart: training from
-0, validation from 10^6, test from 2 * 10^6.
+A case is made once, by a worker process, and used many times. It is kept under its stream and what
+shaped it, so that a run that goes on with another spacing or mixture never learns from stale ones.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import threading
-from collections.abc import Callable, Sequence
+import zlib
+from collections.abc import Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from dataclasses import dataclass
 from multiprocessing import get_context, parent_process
@@ -19,21 +21,15 @@ from numpy.typing import NDArray
 
 from spine_node.errors import LabelMapRefused, Refused
 from spine_node.imaging.volume import FloatArray, LabelMap, Volume
-from spine_node.nifti import read_label_map, read_volume
 from spine_node.segmentation.canonical import CLIP, canonical, nearest
-from spine_node.segmentation.classes import BODY, TISSUE_OF_VALUE
-
-TRAIN_SEED, VALIDATION_SEED = 0, 1_000_000
-"""First seed of each range; validation stays below `evaluation.cases.TEST_SEED`."""
+from spine_node.segmentation.classes import BODY, SPINE, TISSUE_OF_VALUE, Scheme
+from spine_node.training.streams import Stream
 
 MARGIN_MM = 40.0
 """Soft tissue kept around the structures: more would only be air to train on."""
 
 GREY_STEP = 2 * CLIP / 255
 """Scaled grey value of one step of the eight-bit store."""
-
-Generate = Callable[[int, float], tuple[Volume, LabelMap]]
-"""From a seed and a spacing in mm to an image and its labels; must be importable by name."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -45,7 +41,7 @@ class Case:
     grey : ndarray, shape (z, y, x), uint8
         Scaled values, -`CLIP` to `CLIP` in 255 steps.
     labels : ndarray, shape (z, y, x), uint8
-        Values of `anatomy.levels`; 255 where nobody annotated.
+        Label values; 255 where nobody annotated.
     centres : ndarray, shape (256, 3)
         Array index of the body centre that a label value belongs to; NaN where there is none.
     """
@@ -60,34 +56,13 @@ class Case:
         return self.grey.astype(np.float32) * np.float32(GREY_STEP) - np.float32(CLIP)
 
 
-def phantom_case(seed: int, spacing_mm: float) -> tuple[Volume, LabelMap]:
-    """The phantom of this seed; field of view, painting and cleanliness follow from the seed.
-
-    Half are whole spines, the others parts of one; four in five look like cone-beam CT, the others
-    have random contrast, so that the net learns shapes rather than one scanner's greys.
-    """
-    from spine_node.phantom.generate import generate
-
-    rng = np.random.default_rng((seed, 77))
-    field = rng.choice(["whole", "random", "thoracolumbar", "lumbopelvic"], p=[0.5, 0.3, 0.1, 0.1])
-    painting = rng.choice(["cbct", "random"], p=[0.82, 0.18])
-    phantom = generate(
-        seed,
-        spacing_mm=spacing_mm,
-        field_of_view=str(field),
-        clean=bool(rng.random() < 0.2),
-        painting=str(painting),
-    )
-    return phantom.volume, phantom.label_map
-
-
-def case_of(volume: Volume, label_map: LabelMap, spacing_mm: float) -> Case:
+def case_of(volume: Volume, label_map: LabelMap, spacing_mm: float, scheme: Scheme = SPINE) -> Case:
     """Bring an image and its labels to the net's grid and scale, cut to the structures.
 
     Raises
     ------
     LabelMapRefused
-        If the two are not on the same grid, or nothing is labelled.
+        If the two are not on the same grid, or nothing that the net learns is labelled.
     SeriesRefused
         If the volume has no image in it.
     """
@@ -96,15 +71,17 @@ def case_of(volume: Volume, label_map: LabelMap, spacing_mm: float) -> Case:
     view = canonical(volume, spacing_mm)
     labels = nearest(label_map.labels, label_map.grid, view.grid)
     labels[~view.inside] = 0
-    tissue = TISSUE_OF_VALUE[labels]
-    marked = np.nonzero((tissue > 0) & (tissue < 255))
+    kind = scheme.class_of_value[labels]
+    marked = np.nonzero((kind > 0) & (kind < 255))
     if len(marked[0]) == 0:
-        raise LabelMapRefused("the label map is empty: there is nothing to learn from.")
+        raise LabelMapRefused(
+            f"the label map holds none of {', '.join(scheme.classes[1:])}: there is nothing to learn from."
+        )
     margin = int(MARGIN_MM / spacing_mm)
     box = tuple(slice(max(0, int(m.min()) - margin), int(m.max()) + margin + 1) for m in marked)
     labels = np.ascontiguousarray(labels[box])
     grey = np.round((view.values[box] + CLIP) / GREY_STEP).astype(np.uint8)
-    return Case(grey, labels, _body_centres(labels))
+    return Case(grey, labels, _body_centres(labels) if scheme.spine else np.full((256, 3), np.nan))
 
 
 def _body_centres(labels: NDArray[np.uint8]) -> FloatArray:
@@ -129,110 +106,152 @@ def load_case(path: Path) -> Case:
         return Case(stored["grey"], stored["labels"], stored["centres"])
 
 
-def make_case(seed: int, folder: Path, spacing_mm: float, generate: Generate = phantom_case) -> Path:
-    """The stored case of this seed, made if it is not there yet."""
-    path = folder / f"seed_{seed:07d}.npz"
-    if not path.exists():
-        save_case(case_of(*generate(seed, spacing_mm), spacing_mm), path)
-    return path
-
-
-def real_cases(folder: Path, store: Path, spacing_mm: float) -> list[Path]:
-    """Labelled scans of `folder` as stored cases.
-
-    Each sub-folder holds one scan: `image.nii.gz` (or the only other NIfTI file) and
-    `labels.nii.gz` (or `labels_semi.nii.gz`), 255 where nobody annotated. Sub-folders without
-    labels are passed over.
+def make_case(stream: Stream, name: str, path: Path, spacing_mm: float, scheme: Scheme) -> bool:
+    """Make and store a case, unless it is there; False if it shows no structure and may be passed over.
 
     Raises
     ------
-    LabelMapRefused
-        If no sub-folder has an image and labels.
+    Refused
+        What is wrong with it, with its name, if it may not.
     """
-    store.mkdir(parents=True, exist_ok=True)
-    made: list[Path] = []
-    for scan in sorted(p for p in folder.iterdir() if p.is_dir()):
-        files = sorted(scan.glob("*.nii.gz")) + sorted(scan.glob("*.nii"))
-        label_files = [f for f in files if f.name.startswith("labels")]
-        images = [f for f in files if f not in label_files]
-        if len(label_files) != 1 or len(images) != 1:
-            continue
-        path = store / f"real_{scan.name}.npz"
-        if not path.exists():
-            save_case(case_of(read_volume(images[0]), read_label_map(label_files[0]), spacing_mm), path)
-        made.append(path)
-    if not made:
-        raise LabelMapRefused(
-            f"{folder} holds no labelled scan: a sub-folder with one labels*.nii.gz and one other "
-            "NIfTI file was expected for each."
-        )
-    return made
+    if path.exists():
+        return True
+    try:
+        save_case(case_of(*stream.make(name, spacing_mm), spacing_mm, scheme), path)
+    except Refused as reason:
+        if stream.skips_refused:
+            return False
+        raise type(reason)(f"case {name} of stream {stream.name}: {reason}") from reason
+    return True
+
+
+def store_folder(folder: Path, stream: Stream, spacing_mm: float, scheme: Scheme) -> Path:
+    """Where the cases of a stream are kept: apart for all that shapes their voxels."""
+    shape = {"content": stream.content(), "spacing_mm": spacing_mm, "channels": scheme.channels}
+    return folder / f"{stream.name}-{zlib.crc32(json.dumps(shape, sort_keys=True).encode()):08x}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    stream: int
+    name: str
+    path: Path
+    held_out: bool
 
 
 class CaseStore:
-    """A folder of cases that grows while the net trains.
+    """The cases of all streams, growing while the net trains.
 
     Parameters
     ----------
     folder : Path
         Where cases are kept; those already there are used again.
+    streams : sequence of Stream
     spacing_mm : float
-    generate : callable
-        Makes the image and labels of a seed.
+        Of the net.
+    scheme : Scheme
+        What is learned of a label map.
     workers : int
-        Processes that make new cases; 0 uses only what is there.
-    wanted : int
-        Number of cases at which making stops.
+        Processes that make new cases; 0: this one, at the first `refresh`.
+    first : int
+        Cases to make before those that are held out.
     """
 
     def __init__(
-        self, folder: Path, spacing_mm: float, *, generate: Generate, workers: int, wanted: int
+        self,
+        folder: Path,
+        streams: Sequence[Stream],
+        spacing_mm: float,
+        scheme: Scheme = SPINE,
+        *,
+        workers: int,
+        first: int = 0,
     ) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self.folder, self.spacing_mm, self.generate, self.wanted = folder, spacing_mm, generate, wanted
-        self._loaded: dict[Path, Case] = {}
-        self._refused: set[int] = set()
+        self.folder, self.streams, self.spacing_mm, self.scheme = folder, streams, spacing_mm, scheme
+        self._todo = self._tasks(first)
+        self.wanted = sum(not task.held_out for task in self._todo)
+        self._ready: list[dict[str, Case]] = [{} for _ in streams]
+        self._held_out: dict[Path, Case] = {}
+        self._pending: dict[_Task, Future[bool]] = {}
+        self._depth = 2 * workers
+        self.made = 0
         self._pool = (
             ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_quiet_worker)
-            if workers
+            if workers and not all(task.path.exists() for task in self._todo)
             else None
         )
-        self._pending: dict[int, Future[Path]] = {}
-        self._depth = 2 * workers
+
+    def _tasks(self, first: int) -> list[_Task]:
+        """Streams take turns, each at its share; what is held out comes after the `first` of them."""
+        training, held_out = [], []
+        for index, stream in enumerate(self.streams):
+            home = store_folder(self.folder, stream, self.spacing_mm, self.scheme)
+            home.mkdir(parents=True, exist_ok=True)
+            for place, name in enumerate(stream.training()):
+                turn = (place + 1) / stream.share
+                training.append((turn, index, _Task(index, name, home / f"{name}.npz", False)))
+            held_out += [_Task(index, n, home / f"{n}.npz", True) for n in stream.validation()]
+        ordered = [task for *_, task in sorted(training, key=lambda entry: entry[:2])]
+        return ordered[:first] + held_out + ordered[first:]
 
     def refresh(self) -> int:
-        """Load what is new, ask for more; returns how many cases there are.
+        """Load what is new, ask for more; returns how many cases there are to train on.
 
-        A seed whose field of view shows no structure is passed over; any other failure of a worker
-        is raised here.
+        Raises
+        ------
+        Refused
+            If a labelled scan cannot be learned from; any other failure of a worker is raised too.
         """
-        for seed in [s for s, f in self._pending.items() if f.done()]:
-            try:
-                self._pending.pop(seed).result()
-            except Refused:
-                self._refused.add(seed)
-        for path in sorted(self.folder.glob("seed_*.npz")):
-            if path not in self._loaded:
-                self._loaded[path] = load_case(path)
-        if self._pool is not None:
-            known = {int(p.stem.split("_")[1]) for p in self._loaded} | self._pending.keys() | self._refused
-            for seed in range(TRAIN_SEED, TRAIN_SEED + self.wanted):
-                if len(self._pending) >= self._depth:
-                    break
-                if seed not in known:
-                    self._pending[seed] = self._pool.submit(
-                        make_case, seed, self.folder, self.spacing_mm, self.generate
-                    )
-        return len(self._loaded)
+        for task in [t for t, f in self._pending.items() if f.done()]:
+            if self._pending.pop(task).result():
+                self._load(task)
+                self.made += 1
+        while self._todo and len(self._pending) < max(1, self._depth):
+            task = self._todo.pop(0)
+            if task.path.exists():
+                self._load(task)
+            elif self._pool is not None:
+                made = self._pool.submit(
+                    make_case, self.streams[task.stream], task.name, task.path, self.spacing_mm, self.scheme
+                )
+                self._pending[task] = made
+            elif make_case(self.streams[task.stream], task.name, task.path, self.spacing_mm, self.scheme):
+                self._load(task)
+                self.made += 1
+        return len(self)
+
+    def _load(self, task: _Task) -> None:
+        case = load_case(task.path)
+        if task.held_out:
+            self._held_out[task.path] = case
+        else:
+            # Replaced as a whole, in the order of names: threads draw from it meanwhile.
+            names = self._ready[task.stream] | {task.name: case}
+            self._ready[task.stream] = {name: names[name] for name in sorted(names)}
 
     def wait(self) -> None:
         """Block until one more case is made (or none is on its way)."""
         wait(self._pending.values(), return_when=FIRST_COMPLETED)
 
+    def draw(self, rng: np.random.Generator) -> Case:
+        """A case at random, streams by their share."""
+        ready = list(self._ready)
+        share = np.array([s.share * bool(cases) for s, cases in zip(self.streams, ready, strict=True)])
+        index = int(rng.choice(len(share), p=share / share.sum()))
+        return ready[index][self.streams[index].draw(list(ready[index]), rng)]
+
+    def __len__(self) -> int:
+        return sum(len(cases) for cases in self._ready)
+
     @property
-    def cases(self) -> Sequence[Case]:
-        """Everything loaded, in the order of seeds."""
-        return [self._loaded[path] for path in sorted(self._loaded)]
+    def held_out(self) -> Sequence[Case]:
+        """Cases to validate on, as far as they are made."""
+        return [self._held_out[path] for path in sorted(self._held_out)]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every case is made: the workers are idle."""
+        return not self._todo and not self._pending
 
     def close(self) -> None:
         """Stop making cases."""

@@ -1,7 +1,7 @@
-"""Train the default net within a time budget, on whatever machine there is; a kill loses a minute.
+"""Train a net within a time budget, on whatever machine there is; a kill loses a minute at most.
 
-The budget is wall-clock time spent training, summed over every run of the same folder: the
-learning rate follows it, so that a run that was killed and resumed ends as an unbroken one does.
+The budget is wall-clock time of the training, summed over every run of the same folder: the learning
+rate follows it, so that a run that was killed and resumed ends as an unbroken one does.
 """
 
 from __future__ import annotations
@@ -11,74 +11,34 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-from torch import Tensor, nn
+from torch import nn
 
+from spine_node.errors import ConfigRefused
 from spine_node.segmentation.architecture import Architecture
+from spine_node.segmentation.device import device_of
 from spine_node.segmentation.networks import SpineNet
 from spine_node.segmentation.windows import bfloat16_in_hardware
 from spine_node.training.augment import Patch, random_patch
+from spine_node.training.batches import Batch, Batches
 from spine_node.training.curve import draw_curve
-from spine_node.training.losses import spine_loss
-from spine_node.training.samples import Case, CaseStore, Generate, load_case, phantom_case, real_cases
+from spine_node.training.losses import total_loss
+from spine_node.training.progress import Clock, Display, Speed, console, dice_words, note
+from spine_node.training.recipe import Recipe
+from spine_node.training.samples import CaseStore
+from spine_node.training.validation import dice_of, plain_windows
 
 CHECKPOINT = "checkpoint.pt"
 CURVE = "curve.jsonl"
+PICTURE = "curve.png"
 
-
-@dataclass(frozen=True, slots=True)
-class Recipe:
-    """Everything that shapes a training run except its budget and its data.
-
-    Attributes
-    ----------
-    architecture : Architecture
-    spacing_mm : float
-        Edge of the net's voxels.
-    patch : tuple of int
-        Patch edge in voxels, (z, y, x).
-    batch : int
-    learning_rate, weight_decay : float
-        Of AdamW; the rate warms up, then follows half a cosine over the budget.
-    warm_up_steps : int
-    average : float
-        Decay of the running average of weights, which is what is kept.
-    clip : float
-        Largest gradient norm.
-    cases : int
-        Number of phantoms to make; they are made while the net trains.
-    cases_at_start : int
-        Number to wait for before the first step.
-    real_share : float
-        Fraction of patches from real scans, when there are any.
-    save_every_s : float
-        Longest time between two checkpoints.
-    bfloat16 : bool or None
-        Multiply in bfloat16; None: where the processor or GPU has hardware for it.
-    """
-
-    architecture: Architecture = field(default_factory=Architecture)
-    spacing_mm: float = 2.0
-    patch: tuple[int, int, int] = (112, 80, 80)
-    batch: int = 1
-    learning_rate: float = 1.5e-3
-    weight_decay: float = 1e-4
-    warm_up_steps: int = 60
-    average: float = 0.997
-    clip: float = 1.0
-    cases: int = 150
-    cases_at_start: int = 8
-    real_share: float = 0.12
-    save_every_s: float = 60.0
-    bfloat16: bool | None = None
+LARGEST_BATCH = 16
+"""That "auto" chooses on a GPU: more patches a step and fewer steps teach no better."""
 
 
 @dataclass(slots=True)
@@ -92,15 +52,10 @@ class _State:
 
 def train(
     run_dir: Path,
-    *,
-    minutes: float,
-    seed: int = 0,
-    resume: bool = True,
-    real: Path | None = None,
-    workers: int = 1,
-    device: str = "auto",
     recipe: Recipe | None = None,
-    generate: Generate = phantom_case,
+    *,
+    resume: bool = True,
+    device: str = "auto",
     max_steps: int | None = None,
 ) -> Path:
     """Train until the budget is spent; returns the checkpoint.
@@ -109,93 +64,230 @@ def train(
     ----------
     run_dir : Path
         Everything about this run: cases, checkpoint, learning curve. Created if absent.
-    minutes : float
-        Wall-clock budget of the run as a whole, resumed parts included.
-    seed : int
-        Of patches and first weights.
+    recipe : Recipe, optional
+        What to train on what; by default the shipped net.
     resume : bool
         Go on from the checkpoint in `run_dir`, if there is one; False starts anew.
-    real : Path, optional
-        Folder of labelled scans to mix in, see `samples.real_cases`.
-    workers : int
-        Processes that make phantoms beside the training.
     device : str
         "auto", "cpu" or "cuda:N".
     max_steps : int, optional
         Stop earlier, after this many steps in all.
+
+    Raises
+    ------
+    ConfigRefused
+        If there is no such device, or the checkpoint in `run_dir` is of another net.
+    LabelMapRefused
+        If a folder of scans cannot be learned from.
     """
+    begun = time.monotonic()
     recipe = recipe or Recipe()
+    place = device_of(device)
     run_dir.mkdir(parents=True, exist_ok=True)
-    place = torch.device(device if device != "auto" else ("cuda:0" if torch.cuda.is_available() else "cpu"))
-    if place.type == "cpu":
-        _keep_freed_memory()
-        if workers:
-            # Threads of one step wait for each other: one that shares its core with a worker holds up all.
-            torch.set_num_threads(max(1, (os.cpu_count() or 1) - workers))
-    torch.manual_seed(seed)
+    torch.manual_seed(recipe.seed)
     state = _fresh(recipe, place)
     checkpoint = run_dir / CHECKPOINT
     if resume and checkpoint.exists():
         _load(state, checkpoint, recipe, place)
         _forget_after(run_dir / CURVE, state.step)
+        spent = f"{state.seconds / 60:.1f} of {recipe.minutes:g} minutes"
+        console().log(f"resumed {run_dir} after step {state.step}, {spent} spent")
     elif (run_dir / CURVE).exists():
         (run_dir / CURVE).unlink()
-    scans = [load_case(p) for p in real_cases(real, run_dir / "real", recipe.spacing_mm)] if real else []
     store = CaseStore(
-        run_dir / "cases", recipe.spacing_mm, generate=generate, workers=workers, wanted=recipe.cases
+        run_dir / "cases",
+        recipe.streams,
+        recipe.spacing_mm,
+        recipe.scheme,
+        workers=recipe.workers,
+        first=recipe.cases_at_start,
     )
+    training = _Training(state, store, recipe, run_dir, place, begun, max_steps)
     try:
-        _wait_for_cases(store, min(recipe.cases_at_start, recipe.cases), bool(workers))
-        _run(state, store, scans, recipe, run_dir, minutes * 60, seed, max_steps, place)
+        training.run()
     finally:
+        training.batches.close()
         store.close()
     _save(state, checkpoint, recipe)
-    draw_curve(run_dir / CURVE, run_dir / "curve.png")
+    draw_curve(run_dir / CURVE, run_dir / PICTURE)
+    training.speed.write(run_dir, place, recipe.workers)
     return checkpoint
 
 
-def _wait_for_cases(store: CaseStore, count: int, growing: bool) -> None:
-    console = Console(stderr=True)
-    while (have := store.refresh()) < max(1, count) and growing:
-        console.log(f"{have} of {count} phantoms made before the first step")
-        store.wait()
-    if not store.cases:
-        raise FileNotFoundError(f"no training case in {store.folder}, and no worker to make one")
+class _Training:
+    """One run of the loop, and what it keeps beside the weights."""
+
+    def __init__(
+        self,
+        state: _State,
+        store: CaseStore,
+        recipe: Recipe,
+        run_dir: Path,
+        place: torch.device,
+        begun: float,
+        max_steps: int | None,
+    ) -> None:
+        self.state, self.store, self.recipe, self.run_dir, self.place = state, store, recipe, run_dir, place
+        self.max_steps = max_steps
+        self.budget_s = recipe.minutes * 60
+        self.half = recipe.precision == "bfloat16" or (recipe.precision == "auto" and _bfloat16_pays(place))
+        self.speed = Speed(begun=begun)
+        self.scheme = recipe.scheme
+        self.batch = recipe.batch if place.type == "cpu" else batch_on_gpu(recipe, _memory_of(place))
+        self.threads = _patch_threads(place, recipe.workers)
+        self.batches = Batches(self._patches, threads=self.threads, pin=place.type == "cuda")
+        self.cores = torch.get_num_threads()
+        self.windows: list[Patch] = []
+        self.windows_of = 0
+        self.dice: dict[str, float] = {}
+        self.means: dict[str, float] = {}
+        self.before = state.seconds
+        self.saved = time.monotonic()
+
+    def run(self) -> None:
+        """Step until the time is up."""
+        state, recipe = self.state, self.recipe
+        if self._ended():
+            console().log(
+                f"nothing left to train: {state.seconds / 60:.1f} of {recipe.minutes:g} minutes are spent"
+            )
+            return
+        if self.place.type == "cpu":
+            _keep_freed_memory()
+        self._share_cores()
+        with Clock(self.speed, "waiting_for_cases"):
+            self._wait_for_cases()
+        with Display(recipe.minutes) as display, (self.run_dir / CURVE).open("a", buffering=1) as curve:
+            validated = state.seconds
+            while not self._ended():
+                if state.step % 20 == 0:
+                    self._refresh()
+                record = self._step()
+                self._tell(display, record)
+                every = recipe.validation.every_minutes * 60
+                if self._ended() or (every and state.seconds - validated >= every):
+                    validated = state.seconds
+                    if self._validate():
+                        record["dice"] = self.dice
+                        spent = f"{state.seconds / 60:.1f} min, step {state.step}"
+                        display.keep(f"{spent}, loss {record['loss']:.2f}: {dice_words(self.dice)}")
+                curve.write(json.dumps(record) + "\n")
+                if "dice" in record and not self._ended():
+                    with Clock(self.speed, "validating"):
+                        draw_curve(self.run_dir / CURVE, self.run_dir / PICTURE)
+                if time.monotonic() - self.saved > recipe.save_every_s:
+                    with Clock(self.speed, "saving"):
+                        _save(state, self.run_dir / CHECKPOINT, recipe)
+                    self.saved = time.monotonic()
+
+    def _ended(self) -> bool:
+        steps = self.max_steps is not None and self.state.step >= self.max_steps
+        # However long the first cases took, a net has seen one of them.
+        return steps or (self.state.step > 0 and self.state.seconds >= self.budget_s)
+
+    def _wait_for_cases(self) -> None:
+        # Held-out cases may be ready first: only those to train on count.
+        wanted = max(1, min(self.recipe.cases_at_start, self.store.wanted))
+        said = console()
+        while (have := self.store.refresh()) < wanted and not self.store.complete:
+            said.log(f"{have} of {wanted} cases made before the first step")
+            self.store.wait()
+        if not have:
+            raise ConfigRefused(
+                f"no case in {self.store.folder} shows anything to learn: of {self.store.wanted} that the "
+                "streams name, each was passed over. Nothing was trained."
+            )
+
+    def _refresh(self) -> None:
+        self.store.refresh()
+        self._share_cores()
+        self.speed.cases = self.store.made
+
+    def _share_cores(self) -> None:
+        # Threads of one step wait for each other: one that shares its core with a worker holds up all.
+        if self.place.type == "cpu":
+            busy = 0 if self.store.complete else self.recipe.workers
+            torch.set_num_threads(max(1, self.cores - busy))
+
+    def _patches(self, step: int) -> list[Patch]:
+        # A step's patches depend on its number alone, so a resumed run does not repeat old ones.
+        rng = np.random.default_rng((self.recipe.seed, step))
+        size, spacing = self.recipe.patch, self.recipe.spacing_mm
+        return [
+            random_patch(self.store.draw(rng), rng, size, spacing, self.scheme) for _ in range(self.batch)
+        ]
+
+    def _step(self) -> dict[str, Any]:
+        state = self.state
+        with Clock(self.speed, "cutting"):
+            batch = self.batches.take(state.step)
+        rate = _rate(self.recipe, state.step, state.seconds / self.budget_s)
+        with Clock(self.speed, "learning"):
+            loss, parts = _step(state, batch.to(self.place), self.recipe, rate, self.half)
+        self.speed.steps += 1
+        self.speed.patches += self.batch
+        state.step += 1
+        state.seconds = self.before + time.monotonic() - self.speed.begun
+        spent = {"step": state.step, "seconds": round(state.seconds, 1), "loss": loss, "rate": rate}
+        return spent | parts | {"cases": len(self.store)}
+
+    def _validate(self) -> bool:
+        """Look at the held-out cases, once they are all made."""
+        wanted = self.recipe.validation.patches
+        held_out = self.store.held_out
+        if not wanted or not held_out:
+            return False
+        with Clock(self.speed, "validating"):
+            if len(held_out) != self.windows_of:
+                self.windows_of = len(held_out)
+                self.windows = plain_windows(
+                    held_out, wanted, self.recipe.patch, self.recipe.spacing_mm, self.scheme
+                )
+            self.dice = dice_of(self.state.average, self.windows, self.scheme, self.place, self.half)
+        return True
+
+    def _tell(self, display: Display, record: dict[str, Any]) -> None:
+        for name in ("outline", "overlap", "offset", "level"):
+            if name in record:
+                self.means[name] = 0.95 * self.means.get(name, record[name]) + 0.05 * record[name]
+        speed = self.speed
+        rates = (
+            speed.steps / max(speed.cutting + speed.learning, 1e-6),
+            60 * speed.cases / max(time.monotonic() - speed.begun, 1e-6),
+        )
+        cases = f"{len(self.store)}/{self.store.wanted}"
+        display.show(self.state.seconds, note(self.state.step, self.means, rates, cases))
 
 
-def _run(
-    state: _State,
-    store: CaseStore,
-    scans: list[Case],
-    recipe: Recipe,
-    run_dir: Path,
-    budget_s: float,
-    seed: int,
-    max_steps: int | None,
-    place: torch.device,
-) -> None:
-    half = _bfloat16_pays(place) if recipe.bfloat16 is None else recipe.bfloat16
-    saved = clock = time.monotonic()
-    with _progress() as bar, (run_dir / CURVE).open("a", buffering=1) as curve:
-        task = bar.add_task("training", total=budget_s, completed=state.seconds, note="")
-        while state.seconds < budget_s and (max_steps is None or state.step < max_steps):
-            if state.step % 20 == 0:
-                store.refresh()
-            # A step's patches depend on its number alone, so a resumed run does not repeat old ones.
-            rng = np.random.default_rng((seed, state.step))
-            patches = [_patch(store, scans, recipe, rng) for _ in range(recipe.batch)]
-            rate = _rate(recipe, state.step, state.seconds / budget_s)
-            loss, parts = _step(state, patches, recipe, rate, half, place)
-            now = time.monotonic()
-            state.seconds, clock, state.step = state.seconds + now - clock, now, state.step + 1
-            record = {"step": state.step, "seconds": round(state.seconds, 1), "loss": loss, "rate": rate}
-            curve.write(json.dumps(record | parts | {"cases": len(store.cases)}) + "\n")
-            note = f"step {state.step}  loss {loss:.3f}  phantoms {len(store.cases)}"
-            bar.update(task, completed=state.seconds, note=note)
-            if now - saved > recipe.save_every_s:
-                _save(state, run_dir / CHECKPOINT, recipe)
-                draw_curve(run_dir / CURVE, run_dir / "curve.png")
-                saved = now
+def batch_on_gpu(recipe: Recipe, memory_bytes: int) -> int:
+    """Patches of a step on a GPU with so much memory.
+
+    What a step keeps for its backward pass is counted on a small patch, and grows with its volume.
+    """
+    if recipe.batch_gpu != "auto":
+        return recipe.batch_gpu
+    edge = 2 * recipe.architecture.divisor
+    kept = 0
+
+    def count(tensor: torch.Tensor) -> torch.Tensor:
+        nonlocal kept
+        kept += tensor.nbytes
+        return tensor
+
+    network = SpineNet(recipe.architecture)
+    with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
+        network(torch.zeros(1, 1, edge, edge, edge))
+    patch_bytes = kept * math.prod(recipe.patch) / edge**3
+    return int(min(max(memory_bytes / 2 // patch_bytes, 1), LARGEST_BATCH))
+
+
+def _memory_of(place: torch.device) -> int:
+    return int(torch.cuda.get_device_properties(place).total_memory)
+
+
+def _patch_threads(place: torch.device, workers: int) -> int:
+    """Threads that cut patches beside a GPU; beside a CPU's own work they would only be in its way."""
+    return min(8, max(1, (os.cpu_count() or 2) - workers - 1)) if place.type == "cuda" else 0
 
 
 def _keep_freed_memory() -> None:
@@ -209,41 +301,20 @@ def _keep_freed_memory() -> None:
         libc.mallopt(-1, -1)
 
 
-def _progress() -> Progress:
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-        console=Console(stderr=True),
-    )
-
-
-def _patch(store: CaseStore, scans: list[Case], recipe: Recipe, rng: np.random.Generator) -> Patch:
-    use_real = bool(scans) and rng.random() < recipe.real_share
-    cases = scans if use_real else store.cases
-    return random_patch(cases[rng.integers(len(cases))], rng, recipe.patch, recipe.spacing_mm)
-
-
 def _rate(recipe: Recipe, step: int, spent: float) -> float:
     warm = min(1.0, (step + 1) / recipe.warm_up_steps)
     return recipe.learning_rate * warm * (0.5 + 0.5 * math.cos(math.pi * min(spent, 1.0)) * 0.99)
 
 
 def _step(
-    state: _State, patches: list[Patch], recipe: Recipe, rate: float, half: bool, place: torch.device
+    state: _State, batch: Batch, recipe: Recipe, rate: float, half: bool
 ) -> tuple[float, dict[str, float]]:
-    def stacked(pick: Callable[[Patch], Tensor]) -> Tensor:
-        return torch.stack([pick(p) for p in patches]).to(place)
-
     for group in state.optimiser.param_groups:
         group["lr"] = rate
-    image = stacked(lambda p: p.image).to(memory_format=torch.channels_last_3d)
-    with torch.autocast(place.type, torch.bfloat16, enabled=half):
+    image = batch.image.contiguous(memory_format=torch.channels_last_3d)
+    with torch.autocast(image.device.type, torch.bfloat16, enabled=half):
         heads = state.network(image)
-    loss, parts = spine_loss(
-        heads, stacked(lambda p: p.tissue), stacked(lambda p: p.offset), stacked(lambda p: p.level)
-    )
+    loss, parts = total_loss(heads, batch)
     state.optimiser.zero_grad(set_to_none=True)
     loss.backward()
     nn.utils.clip_grad_norm_(state.network.parameters(), recipe.clip)
@@ -264,7 +335,7 @@ def _bfloat16_pays(place: torch.device) -> bool:
 
 def _fresh(recipe: Recipe, place: torch.device) -> _State:
     network = SpineNet(recipe.architecture).to(place, memory_format=torch.channels_last_3d)
-    average = SpineNet(recipe.architecture).to(place)
+    average = SpineNet(recipe.architecture).to(place, memory_format=torch.channels_last_3d)
     average.load_state_dict(network.state_dict())
     average.requires_grad_(False)
     optimiser = torch.optim.AdamW(
@@ -280,7 +351,7 @@ def _save(state: _State, path: Path, recipe: Recipe) -> None:
         "optimiser": state.optimiser.state_dict(),
         "step": state.step,
         "seconds": state.seconds,
-        "recipe": json.dumps(asdict(recipe)),
+        "recipe": json.dumps(recipe.to_dict()),
     }
     part = path.with_suffix(".part")
     torch.save(content, part)
@@ -304,11 +375,12 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 def _load(state: _State, path: Path, recipe: Recipe, place: torch.device) -> None:
     content = read_checkpoint(path)
-    before = Architecture.from_dict(json.loads(content["recipe"])["architecture"])
-    if before != recipe.architecture:
-        raise ValueError(
-            f"{path} is a checkpoint of another architecture ({before}): choose another run "
-            "folder, or start anew with resume=False"
+    said = json.loads(content["recipe"])
+    before, labels = Architecture.from_dict(said["architecture"]), said.get("labels", "spine")
+    if before != recipe.architecture or labels != recipe.to_dict()["labels"]:
+        raise ConfigRefused(
+            f"{path} is a checkpoint of another architecture or label list ({before}): choose another run "
+            "folder. Nothing was trained."
         )
     state.network.load_state_dict(content["network"])
     state.average.load_state_dict(content["average"])

@@ -7,7 +7,7 @@ from spine_node.errors import ConfigRefused, LabelMapRefused
 from spine_node.evaluation import cases as module
 from spine_node.evaluation.cases import STRESSES, chosen, labelled, stress, synthetic
 from spine_node.nifti import write_label_map, write_volume
-from spine_node.training.samples import TRAIN_SEED, VALIDATION_SEED
+from spine_node.training.streams import TRAIN_SEED, VALIDATION_SEED
 from tests.segmentation.toy_spine import toy_case
 
 

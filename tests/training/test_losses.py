@@ -4,7 +4,12 @@ from torch.nn import functional
 
 from spine_node.segmentation.classes import BODY, IGNORED, LEVEL_CLASSES, TISSUES
 from spine_node.segmentation.networks import Heads
-from spine_node.training.losses import soft_dice_loss, spine_loss
+from spine_node.training.batches import Batch
+from spine_node.training.losses import soft_dice_loss, total_loss
+
+
+def spine_loss(heads, tissue, offset, level):
+    return total_loss(heads, Batch(tissue[:, None].float(), tissue, offset, level))
 
 
 @pytest.fixture
@@ -86,3 +91,11 @@ def test_a_slip_at_an_endplate_costs_more_than_one_in_soft_tissue():
         said[0, slip, 4, 4] = BODY
         costs.append(spine_loss(heads_for(said, *rest), tissue, *rest)[1]["outline"])
     assert costs[0] > 3 * costs[1]
+
+
+def test_without_levels_there_is_only_the_outline(truth):
+    tissue = truth[0].clamp(max=1)
+    semantic = torch.movedim(functional.one_hot(tissue, 2).float(), -1, 1) * 12
+    right, parts = total_loss(Heads(semantic), Batch(tissue[:, None].float(), tissue))
+    assert set(parts) == {"outline", "overlap"}
+    assert total_loss(Heads(-semantic), Batch(tissue[:, None].float(), tissue))[0] > right + 0.1

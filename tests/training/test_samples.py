@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 
 from spine_node.errors import LabelMapRefused
-from spine_node.evaluation.cases import TEST_SEED
 from spine_node.imaging.volume import LabelMap
-from spine_node.nifti import write_label_map, write_volume
-from spine_node.training import samples
-from spine_node.training.samples import CaseStore, case_of, load_case, make_case, real_cases, save_case
+from spine_node.segmentation.classes import SPINE
+from spine_node.training.samples import CaseStore, case_of, load_case, save_case, store_folder
+from spine_node.training.streams import PhantomStream
 from tests.segmentation.toy_spine import SPACING_MM, toy_case
+from tests.training.toy_stream import ToyStream
 
 
 def test_a_case_comes_back_from_disk_as_it_was(tmp_path):
@@ -43,51 +43,80 @@ def test_an_empty_label_map_is_refused():
         case_of(volume, LabelMap(truth.grid, np.zeros_like(truth.labels)), SPACING_MM)
 
 
-def test_the_ranges_of_seeds_do_not_meet():
-    assert samples.TRAIN_SEED < samples.VALIDATION_SEED < TEST_SEED
-    assert samples.VALIDATION_SEED - samples.TRAIN_SEED >= 10**6
+def stored(folder, *streams, workers=0, **options):
+    return CaseStore(folder, streams, SPACING_MM, workers=workers, **options)
+
+
+def files(folder):
+    return sorted(p.name for p in folder.glob("*/*"))
 
 
 def test_workers_make_cases_and_a_seed_without_bone_is_passed_over(tmp_path):
-    store = CaseStore(tmp_path, SPACING_MM, generate=sometimes_empty, workers=1, wanted=3)
+    store = stored(tmp_path, ToyStream(count=3, empty=(1,), spacing_mm=8.0), workers=1)
     try:
-        for _ in range(8):
+        while not store.complete:
             store.refresh()
             store.wait()
-        assert store.refresh() == 2
+        store.refresh()
     finally:
         store.close()
-    assert sorted(p.name for p in tmp_path.iterdir()) == ["seed_0000000.npz", "seed_0000002.npz"]
+    assert len(store) == 2
+    assert store.made == 2
+    assert files(tmp_path) == ["toy_0.npz", "toy_2.npz"]
 
 
-def sometimes_empty(seed, spacing_mm):
-    volume, truth = toy_case(seed, 8.0)
-    if seed == 1:
-        return volume, LabelMap(truth.grid, np.zeros_like(truth.labels))
-    return volume, truth
+def test_a_labelled_scan_that_shows_nothing_is_said_with_its_name(tmp_path):
+    store = stored(tmp_path, ToyStream(count=2, empty=(1,), skips_refused=False))
+    with pytest.raises(LabelMapRefused, match="case toy_1 of stream toys: the label map holds none"):
+        store.refresh()
 
 
 def test_a_case_is_made_once(tmp_path):
-    made = make_case(5, tmp_path, SPACING_MM, toy_case)
-    stamp = made.stat().st_mtime_ns
-    assert make_case(5, tmp_path, SPACING_MM, toy_case) == made
-    assert made.stat().st_mtime_ns == stamp
+    stored(tmp_path, ToyStream(count=1)).refresh()
+    (path,) = tmp_path.glob("*/*.npz")
+    stamp = path.stat().st_mtime_ns
+    again = stored(tmp_path, ToyStream(count=1))
+    assert again.refresh() == 1
+    assert again.made == 0
+    assert path.stat().st_mtime_ns == stamp
 
 
-def test_labelled_scans_are_read_in_pairs_and_others_passed_over(tmp_path):
-    volume, truth = toy_case(6)
-    scan = tmp_path / "scans" / "one"
-    scan.mkdir(parents=True)
-    write_volume(volume, scan / "ct.nii.gz")
-    write_label_map(truth, scan / "labels.nii.gz")
-    (tmp_path / "scans" / "unlabelled").mkdir()
-    paths = real_cases(tmp_path / "scans", tmp_path / "store", SPACING_MM)
-    assert [p.name for p in paths] == ["real_one.npz"]
-    expected = case_of(volume, truth, SPACING_MM)
-    assert np.array_equal(load_case(paths[0]).labels, expected.labels)
+def test_other_voxels_are_other_cases(tmp_path):
+    """A run that goes on with another mixture or spacing does not learn from stale cases."""
+    homes = {
+        store_folder(tmp_path, stream, spacing, SPINE)
+        for stream, spacing in (
+            (PhantomStream(), 2.0),
+            (PhantomStream(count=9, share=3.0), 2.0),
+            (PhantomStream(clean=0.5), 2.0),
+            (PhantomStream(), 3.0),
+        )
+    }
+    assert len(homes) == 3
 
 
-def test_a_folder_without_labelled_scans_is_refused(tmp_path):
-    (tmp_path / "one").mkdir()
-    with pytest.raises(LabelMapRefused, match="holds no labelled scan"):
-        real_cases(tmp_path, tmp_path / "store", SPACING_MM)
+def test_what_is_held_out_is_never_drawn(tmp_path):
+    store = stored(tmp_path, ToyStream(count=2, validate=1))
+    assert store.refresh() == 2
+    (aside,) = store.held_out
+    drawn = {id(store.draw(np.random.default_rng(seed))) for seed in range(40)}
+    assert len(drawn) == 2
+    assert id(aside) not in drawn
+
+
+def test_streams_are_drawn_by_their_share(tmp_path):
+    few, many = ToyStream(count=1, name="few"), ToyStream(count=2, name="many", share=4.0, spacing_mm=8.0)
+    store = stored(tmp_path, few, many)
+    store.refresh()
+    shapes = [store.draw(np.random.default_rng(seed)).labels.shape for seed in range(400)]
+    rare = min(shapes.count(shape) for shape in set(shapes))
+    assert 50 < rare < 110
+
+
+def test_cases_for_the_start_come_before_those_held_out(tmp_path):
+    store = stored(tmp_path, ToyStream(count=3, validate=1, spacing_mm=8.0), workers=1, first=2)
+    try:
+        order = [task.name for task in store._todo]
+    finally:
+        store.close()
+    assert order == ["toy_0", "toy_1", "toy_100", "toy_2"]

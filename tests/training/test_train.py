@@ -10,37 +10,48 @@ import numpy as np
 import pytest
 import torch
 
+from spine_node.errors import ConfigRefused
+from spine_node.segmentation.architecture import Architecture
 from spine_node.segmentation.bundle import load_bundle
-from spine_node.segmentation.networks import Architecture
+from spine_node.segmentation.classes import Structure
 from spine_node.training.export import export
-from spine_node.training.samples import make_case
-from spine_node.training.train import CHECKPOINT, CURVE, Recipe, read_checkpoint, train
-from tests.segmentation.toy_spine import toy_case
+from spine_node.training.recipe import Recipe, Validation
+from spine_node.training.samples import CaseStore
+from spine_node.training.train import CHECKPOINT, CURVE, batch_on_gpu, read_checkpoint, train
+from tests.training.toy_stream import ToyStream
 
 SMALL = Recipe(
-    architecture=Architecture(widths=(8, 16, 24), fine=8),
-    spacing_mm=6.0,
-    patch=(32, 32, 32),
+    architecture=Architecture(widths=(8, 16), fine=8),
+    spacing_mm=8.0,
+    patch=(24, 24, 24),
+    # A long budget, so that a busy machine's clock does not bend the learning rate within these steps.
+    minutes=600,
     learning_rate=4e-3,
     warm_up_steps=3,
     average=0.8,
-    cases=2,
     cases_at_start=2,
     save_every_s=0.2,
+    workers=0,
+    streams=(ToyStream(validate=1),),
+    validation=Validation(every_minutes=0, patches=2),
 )
 
 
+@pytest.fixture(scope="module")
+def cases(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cases")
+    CaseStore(folder, SMALL.streams, SMALL.spacing_mm, workers=0).refresh()
+    return folder
+
+
 @pytest.fixture
-def run_dir(tmp_path):
-    (tmp_path / "cases").mkdir()
-    for seed in range(2):
-        make_case(seed, tmp_path / "cases", SMALL.spacing_mm, toy_case)
+def run_dir(tmp_path, cases):
+    (tmp_path / "cases").symlink_to(cases)
     return tmp_path
 
 
 def run(folder, steps, recipe=SMALL, **options):
-    # A long budget, so that a busy machine's clock does not bend the learning rate within these steps.
-    return train(folder, minutes=600, workers=0, device="cpu", recipe=recipe, max_steps=steps, **options)
+    return train(folder, recipe, device="cpu", max_steps=steps, **options)
 
 
 def records(folder):
@@ -56,10 +67,8 @@ def test_the_loss_falls(run_dir):
 
 
 def test_a_trunk_at_the_input_spacing_learns_and_becomes_a_bundle(run_dir):
-    recipe = replace(
-        SMALL, architecture=Architecture(widths=(8, 16), fine=8, stem_stride=1), patch=(18, 18, 18)
-    )
-    export(run(run_dir, 12, recipe), run_dir / "bundle", version="0", command="pytest")
+    recipe = replace(SMALL, architecture=Architecture(widths=(8, 16), fine=8, stem_stride=1))
+    export(run(run_dir, 16, recipe), run_dir / "bundle", command="pytest")
     loss = [r["loss"] for r in records(run_dir)]
     assert np.mean(loss[-4:]) < 0.9 * np.mean(loss[:4])
     assert load_bundle(run_dir / "bundle").network().architecture == recipe.architecture
@@ -106,7 +115,7 @@ def test_a_killed_run_leaves_a_checkpoint_that_can_be_used_and_resumed(run_dir):
     assert victim.wait() == -signal.SIGKILL
     at_kill = read_checkpoint(run_dir / CHECKPOINT)["step"]
     assert at_kill > 0
-    export(run_dir / CHECKPOINT, run_dir / "bundle", version="0", command="killed")
+    export(run_dir / CHECKPOINT, run_dir / "bundle", command="killed")
     assert load_bundle(run_dir / "bundle").network() is not None
     assert read_checkpoint(run(run_dir, at_kill + 2))["step"] == at_kill + 2
     assert [r["step"] for r in records(run_dir)] == list(range(1, at_kill + 3))
@@ -114,18 +123,72 @@ def test_a_killed_run_leaves_a_checkpoint_that_can_be_used_and_resumed(run_dir):
 
 def test_the_budget_ends_the_run(run_dir):
     begun = time.monotonic()
-    train(run_dir, minutes=0.03, workers=0, device="cpu", recipe=SMALL)
+    recipe = replace(SMALL, minutes=0.03)
+    run(run_dir, None, recipe)
     assert time.monotonic() - begun < 30
     assert read_checkpoint(run_dir / CHECKPOINT)["seconds"] >= 0.03 * 60
+    steps = len(records(run_dir))
+    run(run_dir, None, recipe)
+    assert len(records(run_dir)) == steps
 
 
-def test_a_checkpoint_of_another_architecture_is_refused(run_dir):
+@pytest.mark.parametrize(
+    "other",
+    [
+        replace(SMALL, architecture=Architecture(widths=(4, 8), fine=4)),
+        replace(SMALL, labels=tuple(Structure(f"bone{k}", value=k) for k in range(1, 6))),
+    ],
+)
+def test_a_checkpoint_of_another_net_is_refused(run_dir, other):
     run(run_dir, 1)
-    other = Recipe(architecture=Architecture(widths=(4, 8), fine=4), spacing_mm=6.0, patch=(32, 32, 32))
-    with pytest.raises(ValueError, match="another architecture"):
+    with pytest.raises(ConfigRefused, match="another architecture or label list"):
         run(run_dir, 2, recipe=other)
 
 
-def test_training_without_any_case_says_so(tmp_path):
-    with pytest.raises(FileNotFoundError, match="no training case"):
-        run(tmp_path, 1)
+def test_streams_that_show_nothing_say_so(tmp_path):
+    with pytest.raises(ConfigRefused, match=r"no case in .* shows anything to learn: of 1"):
+        run(tmp_path, 1, replace(SMALL, streams=(ToyStream(count=1, empty=(0,)),)))
+
+
+def test_looking_at_held_out_cases_changes_nothing_of_the_training(run_dir, tmp_path_factory):
+    """Validation after every step or never: the same weights to the last bit."""
+    other = tmp_path_factory.mktemp("often")
+    (other / "cases").symlink_to(run_dir / "cases")
+    plain = read_checkpoint(run(run_dir, 3, replace(SMALL, minutes=1e9)))["network"]
+    often = replace(SMALL, minutes=1e9, validation=Validation(every_minutes=1e-9, patches=2))
+    seen = read_checkpoint(run(other, 3, often))["network"]
+    assert all(torch.equal(seen[name], weights) for name, weights in plain.items())
+    dice = [r["dice"] for r in records(other)]
+    assert len(dice) == 3
+    assert 0 <= dice[-1]["vertebral_body"] <= 1
+
+
+def test_a_resumed_run_says_that_it_is_one(run_dir, capsys):
+    run(run_dir, 2)
+    assert "resumed" not in capsys.readouterr().err
+    run(run_dir, 3)
+    assert "after step 2" in " ".join(capsys.readouterr().err.split())
+
+
+def test_the_summary_says_what_the_time_went_on(run_dir):
+    run(run_dir, 5)
+    (line,) = (run_dir / "summary.json").read_text().splitlines()
+    summary = json.loads(line)
+    assert summary["steps"] == 5
+    assert summary["patches_per_s"] == pytest.approx(summary["steps_per_s"], rel=0.01)
+    assert 0 < summary["share"]["learning"] < sum(summary["share"].values()) <= 1.01
+    assert "CPU" in summary["device"]
+
+
+def test_a_gpu_that_is_not_there_is_said_in_words(run_dir, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ConfigRefused, match="sees no GPU on this machine"):
+        train(run_dir, SMALL, device="cuda")
+
+
+def test_a_larger_gpu_takes_more_patches_until_enough():
+    sizes = [batch_on_gpu(Recipe(), gib * 2**30) for gib in (1, 8, 24, 80)]
+    assert sizes == sorted(sizes)
+    assert sizes[0] == 1
+    assert sizes[-1] == 16
+    assert batch_on_gpu(replace(Recipe(), batch_gpu=3), 2**30) == 3

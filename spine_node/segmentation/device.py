@@ -1,0 +1,32 @@
+"""Which device a net runs on."""
+
+from __future__ import annotations
+
+import re
+
+import torch
+
+from spine_node.errors import ConfigRefused
+
+
+def device_of(name: str) -> torch.device:
+    """The device of this name: "auto" (a GPU if there is one), "cpu", "cuda" or "cuda:N".
+
+    Raises
+    ------
+    ConfigRefused
+        If there is no such device here.
+    """
+    if not re.fullmatch(r"auto|cpu|cuda(:\d+)?", name):
+        raise ConfigRefused(f"device {name!r} is none of auto, cpu, cuda, cuda:N.")
+    count = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if name == "auto":
+        return torch.device("cuda:0" if count else "cpu")
+    place = torch.device("cuda:0" if name == "cuda" else name)
+    if place.type == "cuda" and (place.index or 0) >= count:
+        seen = f"{count} GPU{'s' * (count != 1)}" if count else "no GPU"
+        raise ConfigRefused(
+            f"device {name} is not there: torch {torch.__version__} sees {seen} on this machine. Take "
+            "cpu, or auto for what there is."
+        )
+    return place

@@ -1,0 +1,62 @@
+"""A training as one call: recipe in, checkpoint and bundle out. What both entries share."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from spine_node.training.export import export
+from spine_node.training.progress import device_words
+from spine_node.training.recipe import load_recipe
+from spine_node.training.train import device_of, train
+
+
+def run(
+    config: Path | None,
+    run_dir: Path | None = None,
+    *,
+    command: str,
+    minutes: float | None = None,
+    seed: int | None = None,
+    workers: int | None = None,
+    device: str = "auto",
+    out: Path | None = None,
+) -> tuple[Path, dict[str, Any]]:
+    """Train as the config says, and export the result.
+
+    Parameters
+    ----------
+    config : Path, optional
+        TOML file; None: the shipped net's recipe.
+    run_dir : Path, optional
+        Of cases, checkpoint and learning curve; by default `runs/NAME`.
+    command : str
+        What was typed, for the card.
+    minutes, seed, workers : optional
+        Instead of the config's.
+    device : str
+        "auto", "cpu" or "cuda:N".
+    out : Path, optional
+        Folder of the bundle.
+
+    Returns
+    -------
+    Path
+        The checkpoint.
+    dict
+        What `export` takes besides it to write the bundle again, with figures.
+
+    Raises
+    ------
+    Refused
+        If the config, the device or a folder of scans cannot be used.
+    """
+    recipe = load_recipe(config)
+    told = {"minutes": minutes, "seed": seed, "workers": workers}
+    recipe = replace(recipe, **{key: value for key, value in told.items() if value is not None})
+    checkpoint = train(run_dir or Path("runs") / recipe.name, recipe, device=device)
+    words = {"command": command, "device": device_words(device_of(device))}
+    if out is not None:
+        export(checkpoint, out, **words)
+    return checkpoint, words

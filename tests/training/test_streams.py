@@ -1,0 +1,108 @@
+import numpy as np
+import pytest
+
+from spine_node.dicom.seg import write_seg
+from spine_node.dicom.series import read_series
+from spine_node.errors import LabelMapRefused
+from spine_node.nifti import write_label_map, write_volume
+from spine_node.segmentation.segmenter import ModelIdentity, Segmentation
+from spine_node.training import streams
+from spine_node.training.streams import FolderStream, PhantomStream
+from tests.dicom.small_series import grid_of, labels_of, write_series
+from tests.segmentation.toy_spine import toy_case
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """Two labelled scans, and a sub-folder without labels."""
+    for seed, name in enumerate(("one", "two")):
+        volume, truth = toy_case(seed, 8.0)
+        (tmp_path / name).mkdir()
+        write_volume(volume, tmp_path / name / "ct.nii.gz")
+        write_label_map(truth, tmp_path / name / "labels.nii.gz")
+    (tmp_path / "unlabelled").mkdir()
+    return tmp_path
+
+
+def test_a_phantom_follows_from_its_seed_alone():
+    stream = PhantomStream(fields={"lumbopelvic": 1})
+    one, other = (stream.make("seed_0000004", 8.0) for _ in range(2))
+    assert np.array_equal(one[0].values, other[0].values)
+    assert np.array_equal(one[1].labels, other[1].labels)
+
+
+def test_seeds_to_train_on_and_to_validate_on_do_not_meet():
+    stream = PhantomStream(count=1000, validate=1000)
+    assert not set(stream.training()) & set(stream.validation())
+    assert stream.training()[3] == "seed_0000003"
+    assert stream.validation()[0] == "seed_1000000"
+
+
+def test_pairs_are_read_and_others_passed_over(folder):
+    stream = FolderStream(folder)
+    assert stream.training() == ["one", "two"]
+    volume, label_map = stream.make("two", 3.0)
+    expected, truth = toy_case(1, 8.0)
+    assert np.array_equal(label_map.labels.sum(), truth.labels.sum())
+    assert volume.grid.matches(label_map.grid)
+    assert volume.values.mean() == pytest.approx(expected.values.mean(), rel=1e-4)
+
+
+def test_what_is_held_out_is_not_trained_on(folder):
+    stream = FolderStream(folder, validate=("one",), repaint=0.5, repaint_count=2)
+    assert stream.training() == ["two", "two~0", "two~1"]
+    assert stream.validation() == ["one"]
+
+
+def test_a_scan_to_validate_on_that_is_not_there_is_said(folder):
+    with pytest.raises(LabelMapRefused, match="no labelled scan three to validate on; there are one, two"):
+        FolderStream(folder, validate=("three",)).validation()
+
+
+def test_holding_out_everything_is_refused(folder):
+    with pytest.raises(LabelMapRefused, match="none is left to train on"):
+        FolderStream(folder, validate=("one", "two")).training()
+
+
+def test_a_folder_without_labelled_scans_is_refused(tmp_path):
+    (tmp_path / "one").mkdir()
+    with pytest.raises(LabelMapRefused, match="holds no labelled scan"):
+        FolderStream(tmp_path).training()
+    with pytest.raises(LabelMapRefused, match="is not a folder"):
+        FolderStream(tmp_path / "none").training()
+
+
+def test_repainted_scans_are_drawn_as_often_as_asked(folder, monkeypatch):
+    stream = FolderStream(folder, repaint=0.25)
+    drawn = [stream.draw(stream.training(), np.random.default_rng(seed)) for seed in range(1000)]
+    assert 200 < sum("~" in case for case in drawn) < 300
+    seeds = []
+    monkeypatch.setattr(streams, "_repainted", lambda v, m, seed: seeds.append(seed) or (v, m))
+    for case in ("one~0", "one~1", "two~0", "one~0"):
+        stream.make(case, 3.0)
+    assert len(set(seeds)) == 3
+    assert seeds[0] == seeds[3]
+
+
+def test_the_card_names_whose_data_it_was(folder):
+    said = FolderStream(folder, attribution="Scans of the Example Study", licence="CC BY 4.0").words()
+    assert said == "Scans of the Example Study. Licence: CC BY 4.0."
+    assert "no attribution given" in FolderStream(folder).words()
+    assert "Templates of a museum" in PhantomStream(attribution="Templates of a museum.").words()
+
+
+def test_a_dicom_series_with_its_seg_is_a_case(tmp_path):
+    """As annotation leaves them: a folder of images, and the SEG beside it."""
+    scan = tmp_path / "scans" / "standing"
+    scan.mkdir(parents=True)
+    write_series(scan / "ct", grid_of((1, 0, 0), (0, 1, 0)))
+    series = read_series(scan / "ct")
+    truth = labels_of(series.grid)
+    model = ModelIdentity("by hand", "1", "ab" * 32)
+    seg = write_seg(series, Segmentation(truth, model), software_version="9", parts=True, by_net=False)
+    seg.save_as(scan / "seg.dcm", enforce_file_format=True)
+    stream = FolderStream(tmp_path / "scans")
+    assert stream.training() == ["standing"]
+    volume, label_map = stream.make("standing", 2.0)
+    assert volume.grid.matches(series.grid)
+    assert np.array_equal(label_map.labels, truth.labels)
