@@ -298,8 +298,7 @@ def evaluate(
         Path | None, typer.Option(exists=True, file_okay=False, help="The same of standing cone-beam CT.")
     ] = None,
     templates: Annotated[
-        Path | None,
-        typer.Option(exists=True, file_okay=False, help="Vertebrae to make phantoms of, not trained on."),
+        Path | None, typer.Option(exists=True, help="Vertebrae to make phantoms of, not trained on.")
     ] = None,
     cases: Annotated[int, typer.Option(min=1, help="Phantoms of each set, none of them trained on.")] = 5,
     spacing: Annotated[float, typer.Option(min=0.3, max=4.0, help="Voxel size of the phantoms, mm.")] = 1.5,
@@ -317,8 +316,8 @@ def evaluate(
     (the truth taken to the net's voxels and back). --out writes evaluation.json, CSV and pictures, and goes
     on where a run was killed. Figures on phantoms say nothing about patients.
     """
-    from spine_node.evaluation.cases import chosen
     from spine_node.evaluation.run import evaluate_sets
+    from spine_node.evaluation.sets import chosen
     from spine_node.evaluation.tables import tables
     from spine_node.segmentation.bundle import DEFAULT_BUNDLE
     from spine_node.segmentation.inference import BundleSegmenter

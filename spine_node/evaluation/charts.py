@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from spine_node.anatomy.levels import order
+from spine_node.evaluation.clinical import GOOD
 from spine_node.evaluation.clinical import agreement as agreement_of
 
 Row = dict[str, Any]
@@ -29,13 +30,19 @@ def dice_by_level(cases: Sequence[Row], title: str, path: Path) -> bool:
         return False
     figure = Figure(figsize=(10, 4), dpi=110, layout="constrained")
     plot = figure.subplots()
-    plot.boxplot(list(found["model"].values()), positions=range(len(levels)), tick_labels=levels, widths=0.6)
+    plot.boxplot(
+        list(found["model"].values()),
+        positions=range(len(levels)),
+        tick_labels=levels,
+        widths=0.6,
+        medianprops={"color": COLOURS["model"], "linewidth": 2},
+    )
     for row in ("floor", "ceiling"):
         heights = [np.median(found[row][level]) if found[row].get(level) else np.nan for level in levels]
         plot.plot(range(len(levels)), heights, ".-", color=COLOURS[row], label=f"{row}, median", linewidth=1)
     plot.set_ylim(-0.02, 1.02)
     plot.set_ylabel("Dice of the vertebra")
-    plot.set_title(f"{title}: Dice by level (0: not found under this name)", fontsize=10)
+    plot.set_title(f"{title}: Dice by level (boxes: model; 0: not found under this name)", fontsize=10)
     plot.grid(axis="y", alpha=0.3)
     plot.legend(fontsize=8, loc="lower left")
     figure.savefig(path)
@@ -67,6 +74,8 @@ def agreement(cases: Sequence[Row], title: str, path: Path) -> bool:
                 plot.axhline(height, linestyle=style, color="0.4", linewidth=1)
                 plot.annotate(f"{height:+.1f}", (1, height), xycoords=("axes fraction", "data"), fontsize=7)
         plot.axhline(0, color="0.8", linewidth=0.8, zorder=0)
+        low, high = plot.get_ylim()
+        plot.set_ylim(min(low, -GOOD), max(high, GOOD))
         plot.set_title(f"{key}: {figures['measured']} of {figures['expected']} measured", fontsize=9)
         plot.set_xlabel("mean of found and true, degrees", fontsize=8)
         plot.set_ylabel("found - true, degrees", fontsize=8)

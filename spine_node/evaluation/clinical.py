@@ -15,6 +15,9 @@ Row = dict[str, Any]
 APEX_LEVELS = 2
 """Furthest that the apices of a true and a measured curve may be apart to be the same curve."""
 
+FEWEST = 5
+"""Values from which on limits of agreement are told."""
+
 GOOD = 5.0
 """Error, degrees or mm, up to which a value is called good: the spread of two readers of a Cobb angle."""
 
@@ -83,8 +86,8 @@ def agreement(rows: Iterable[Row]) -> Row:
     -------
     dict
         "expected", "measured"; of the measured ones "mae", "bias" (found - true), "limits" (95 % limits of
-        agreement, Bland and Altman, Lancet 1986: bias -+ 1.96 SD), "largest", and "good": the share of
-        expected ones measured within `GOOD`. None where nothing was measured.
+        agreement, Bland and Altman, Lancet 1986: bias -+ 1.96 SD; from `FEWEST` values on), "largest",
+        and "good": the share of expected ones measured within `GOOD`. None where nothing was measured.
     """
     rows = [row for row in rows if row["true"] is not None]
     errors = np.array([row["found"] - row["true"] for row in rows if row["found"] is not None])
@@ -100,7 +103,7 @@ def agreement(rows: Iterable[Row]) -> Row:
             "bias": bias,
             "largest": float(np.abs(errors).max()),
         }
-        if len(errors) > 1:
+        if len(errors) >= FEWEST:
             spread = 1.96 * float(errors.std(ddof=1))
             result["limits"] = [bias - spread, bias + spread]
     return result

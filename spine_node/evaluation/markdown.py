@@ -12,13 +12,12 @@ Row = dict[str, Any]
 def markdown(figures: Row) -> str:
     """The content of evaluation.json as Markdown."""
     blocks = [_block(name, block) for name, block in figures["sets"].items()]
-    notes = (
-        "In brackets: 95 % bootstrap interval over scans. Floor: threshold and watershed, each piece called "
-        "what it overlaps most in the truth. Ceiling: the truth taken to the net's voxels and back "
-        f"({figures['rows']['ceiling']['version']})."
-        if "ceiling" in figures["rows"]
-        else "In brackets: 95 % bootstrap interval over scans."
-    )
+    notes = "In brackets: 95 % bootstrap interval over scans (from five scans on)."
+    if "ceiling" in figures["rows"]:
+        notes += (
+            " Floor: threshold and watershed, each piece called what it overlaps most in the truth. Ceiling: "
+            f"the truth taken to the net's voxels and back ({figures['rows']['ceiling']['version']})."
+        )
     where = f" on {figures['device']}" if figures["device"] else ""
     return "\n\n".join([*blocks, f"{notes} Run{where} with software {figures['software']}."])
 

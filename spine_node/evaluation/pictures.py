@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 
+SCANS = ("real", "standing")
+"""Sets whose labels are a reference, not the truth."""
+
 TRUE, FOUND, BACKGROUND = "#3ddc84", "#ff9f1c", "#111111"
 """Colours of what is true and what was found."""
 
@@ -59,8 +62,9 @@ def write_pictures(figures: Row, record: Record, out: Path) -> list[Path]:
 def _merit(case: Row) -> tuple[float, float]:
     rows = [r for r in case["outlines"] or [] if r["group"] == "vertebra"]
     levels = case["identification"]["levels"]
+    dice = mean_of(rows, "dice")
     return (
-        mean_of(rows, "dice") or 0.0,
+        2.0 if dice is None else dice,  # without a label map: after those that have one
         float(np.mean([level["right"] for level in levels])) if levels else 0.0,
     )
 
@@ -76,7 +80,8 @@ def _overlay(case: Row, rank: str, drawn: Views, path: Path) -> None:
         _section(plot, drawn, view)
         plot.set_title(NAMES[view], color="white", fontsize=8)
     figure.suptitle(f"{case['set']} {case['case']} ({rank})\n{_words(case)}", color="white", fontsize=8)
-    colours = f"outlines: {'true' if not len(drawn.marks[0]) else '+ marked centre'} green, found orange"
+    known = "true" if case["set"] not in SCANS else "+ marked centre" if len(drawn.marks[0]) else "reference"
+    colours = f"green: {known}; orange: found"
     figure.text(0.5, 0.005, colours, color="white", fontsize=7, ha="center")
     top = 1 - 0.75 / figure.get_figheight()
     figure.subplots_adjust(left=0.01, right=0.99, bottom=0.03, top=top, wspace=0.02)
@@ -93,7 +98,7 @@ def _section(plot: Axes, drawn: Views, view: int) -> None:
             if colour == FOUND and value in LEVEL_OF_VALUE:
                 row, column = np.argwhere(labels == value).mean(axis=0)
                 name = LEVEL_OF_VALUE[value]
-                plot.text(column, row, name, color=FOUND, fontsize=5, ha="center", va="center")
+                plot.text(column, row, name, color="white", fontsize=5, ha="center", va="center")
     marks = drawn.marks[view]
     plot.plot(marks[:, 0], marks[:, 1], "+", color=TRUE, markersize=7)
     plot.set_xlim(-0.5, grey.shape[1] - 0.5)

@@ -22,14 +22,15 @@ import numpy as np
 from spine_node import __version__
 from spine_node.anatomy.locate import locate
 from spine_node.errors import Refused
-from spine_node.evaluation import cases as sets_of_cases
 from spine_node.evaluation.baselines import Ceiling, Floor, ceiling_identity, floor_identity
-from spine_node.evaluation.cases import TEST_SEED, WHAT, Case, Scan, true_centres
+from spine_node.evaluation.cases import TEST_SEED, Case, Scan, true_centres
 from spine_node.evaluation.clinical import curve_rows, parameter_rows
 from spine_node.evaluation.footprint import Footprint
 from spine_node.evaluation.identification import body_centres, identification
 from spine_node.evaluation.metrics import outlines, overlap, scored, without_names
+from spine_node.evaluation.phantoms import synthetic
 from spine_node.evaluation.record import Record, Report
+from spine_node.evaluation.sets import WHAT
 from spine_node.evaluation.summary import summary
 from spine_node.evaluation.tables import write_csv
 from spine_node.evaluation.views import Views, views
@@ -85,7 +86,7 @@ def evaluate(
     dict
         The content of evaluation.json.
     """
-    phantoms = sets_of_cases.synthetic(
+    phantoms = synthetic(
         list(seeds), spacing_mm=spacing_mm, field_of_view=field_of_view, clean=clean, painting=painting
     )
     figures = evaluate_sets(

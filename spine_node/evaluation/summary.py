@@ -18,6 +18,9 @@ METRICS = ("dice", "iou", "hd95_mm", "assd_mm", "nsd_1mm", "nsd_2mm", "volume_si
 
 RESAMPLES = 2000
 
+FEWEST = 5
+"""Scans from which on an interval is told: the bootstrap of fewer is their own range."""
+
 
 def interval(values: Iterable[float | None]) -> Row | None:
     """Mean over scans and its 95 % bootstrap interval; None without a value.
@@ -25,16 +28,24 @@ def interval(values: Iterable[float | None]) -> Row | None:
     Returns
     -------
     dict
-        "mean", "low", "high" (None for fewer than two scans), "scans".
+        "mean", "low", "high" (the interval; None for fewer than `FEWEST` scans), "least",
+        "most", "scans".
     """
     seen = np.array([v for v in values if v is not None], dtype=np.float64)
     if len(seen) == 0:
         return None
     low = high = None
-    if len(seen) > 1:
+    if len(seen) >= FEWEST:
         draws = np.random.default_rng(0).integers(0, len(seen), (RESAMPLES, len(seen)))
         low, high = (float(q) for q in np.percentile(seen[draws].mean(axis=1), (2.5, 97.5)))
-    return {"mean": float(seen.mean()), "low": low, "high": high, "scans": len(seen)}
+    return {
+        "mean": float(seen.mean()),
+        "low": low,
+        "high": high,
+        "least": float(seen.min()),
+        "most": float(seen.max()),
+        "scans": len(seen),
+    }
 
 
 def summary(scans: Sequence[Row]) -> Row:

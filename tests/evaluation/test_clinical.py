@@ -30,15 +30,19 @@ def test_curves_are_met_once_and_only_on_their_side():
 
 
 def test_agreement_is_that_of_bland_and_altman():
-    rows = [{"true": t, "found": f} for t, f in ((10, 11), (20, 23), (30, 24), (40, None), (None, 7))]
-    figures = agreement(rows)
-    assert (figures["expected"], figures["measured"]) == (4, 3)
-    assert figures["mae"] == pytest.approx(10 / 3)
-    assert figures["bias"] == pytest.approx(-2 / 3)
-    sd = 4.725816  # of 1, 3, -6
-    assert figures["limits"] == pytest.approx([-2 / 3 - 1.96 * sd, -2 / 3 + 1.96 * sd], abs=1e-4)
-    assert figures["good"] == 0.5
+    pairs = ((10, 11), (20, 23), (30, 24), (50, 50), (60, 62), (40, None), (None, 7))
+    figures = agreement({"true": t, "found": f} for t, f in pairs)
+    assert (figures["expected"], figures["measured"]) == (6, 5)
+    assert figures["mae"] == pytest.approx(12 / 5)
+    assert figures["bias"] == 0
+    sd = 50**0.5 / 2  # of 1, 3, -6, 0, 2
+    assert figures["limits"] == pytest.approx([-1.96 * sd, 1.96 * sd])
+    assert figures["good"] == pytest.approx(4 / 6)
     assert figures["largest"] == 6
+
+
+def test_a_few_values_have_no_limits_of_agreement():
+    assert agreement([{"true": 10, "found": 11}] * 4)["limits"] is None
 
 
 def test_nothing_measured_has_no_error():

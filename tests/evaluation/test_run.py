@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 
 from spine_node.errors import SeriesRefused
-from spine_node.evaluation import cases as sets_of_cases
+from spine_node.evaluation import phantoms as phantoms_module
 from spine_node.evaluation.cases import TEST_SEED, Case, Scan
+from spine_node.evaluation.identification import body_centres
 from spine_node.evaluation.run import evaluate, evaluate_sets
 from spine_node.evaluation.tables import tables
 from spine_node.imaging.volume import LabelMap, Volume
@@ -46,18 +47,25 @@ def toy():
 
 def test_the_truth_of_a_phantom_scores_full_marks(monkeypatch, tmp_path):
     """Outlines, names and every parameter; the floor is worse, the ceiling between."""
-    made = sets_of_cases._generate
+    made = phantoms_module._generate
     phantoms = []
     monkeypatch.setattr(
-        sets_of_cases, "_generate", lambda *a, **o: phantoms.append(made(*a, **o)) or phantoms[-1]
+        phantoms_module, "_generate", lambda *a, **o: phantoms.append(made(*a, **o)) or phantoms[-1]
     )
 
     class Seeing(Oracle):
+        spacing_mm = 6.0
+
         def segment(self, volume, progress=None):
             return Segmentation(phantoms[-1].label_map, self.identity)
 
     figures = evaluate(
-        Seeing(None), seeds=[TEST_SEED], spacing_mm=4.0, clean=True, out=tmp_path / "figures.json"
+        Seeing(None),
+        seeds=[TEST_SEED],
+        spacing_mm=4.0,
+        field_of_view="lumbopelvic",
+        clean=True,
+        out=tmp_path / "figures.json",
     )
     rows = figures["sets"]["synthetic"]["rows"]
     assert rows["model"]["outlines"]["vertebra"]["dice"]["mean"] == 1
@@ -119,7 +127,7 @@ def test_a_folder_gets_figures_tables_and_pictures(toy, tmp_path):
 
 def test_a_scan_with_marked_centres_only_has_names_and_no_outlines():
     volume, truth = toy_case(1)
-    centres = sets_of_cases.body_centres(truth.labels, truth.grid)
+    centres = body_centres(truth.labels, truth.grid)
     some = {level: centres[level] for level in ("L2", "L3")}
     case = Case("real", "marked", lambda: Scan(volume, None, some, None))
     figures = evaluate_sets(Oracle(truth), {"real": [case]})

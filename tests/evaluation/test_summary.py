@@ -49,8 +49,9 @@ def test_the_interval_holds_the_mean_95_times_in_100():
     assert 0.88 <= held <= 0.99
 
 
-def test_one_scan_has_no_interval_and_none_has_no_mean():
-    assert interval([0.5]) == {"mean": 0.5, "low": None, "high": None, "scans": 1}
+def test_a_few_scans_have_no_interval_and_none_has_no_mean():
+    few = interval([0.5, 0.7])
+    assert (few["low"], few["high"], few["least"], few["most"], few["scans"]) == (None, None, 0.5, 0.7, 2)
     assert interval([None]) is None
 
 

@@ -1,0 +1,51 @@
+import numpy as np
+import pytest
+
+from spine_node.evaluation import phantoms as module
+from spine_node.evaluation.phantoms import STRESSES, stress, synthetic
+
+
+@pytest.fixture
+def options(monkeypatch):
+    """What the generator would be asked for, without making anything."""
+    asked = []
+    monkeypatch.setattr(module, "_generate", lambda seed, **more: asked.append({"seed": seed} | more))
+    monkeypatch.setattr(module, "_scan_of", lambda phantom: phantom)
+    return asked
+
+
+def test_stress_is_what_it_says(options):
+    made = stress(5, 4.0)
+    assert [case.name.split("_")[1] for case in made] == list(STRESSES)
+    for case in made:
+        case.make()
+    scoliosis, numbering, implants, truncation, noise = options
+    assert max(abs(c.angle_deg) for c in scoliosis["spec"].curves) >= module.STRESS_CURVE_DEG
+    assert len(numbering["spec"].segments) != 24
+    assert len(implants["metal"].parts) > 1
+    assert not any(one["metal"].parts for one in (scoliosis, numbering, truncation, noise))
+    assert truncation["scanner"].field_radius_mm < 120
+    assert noise["scanner"].noise > 140
+
+
+def test_stress_is_the_same_each_time(options):
+    for _ in range(2):
+        stress(3, 4.0)[2].make()
+    assert options[0]["seed"] == options[1]["seed"]
+    assert options[0]["spec"] == options[1]["spec"]
+    assert options[0]["metal"].value == options[1]["metal"].value
+
+
+def test_a_narrow_field_shows_less(options, monkeypatch):
+    stress(4, 6.0)[3].make()
+    (asked,) = options
+    monkeypatch.undo()
+    seed = asked.pop("seed")
+    narrow = module._generate(seed, **asked)
+    usual = module._generate(seed, spacing_mm=6.0, spec=asked["spec"])
+    assert np.count_nonzero(narrow.label_map.labels) < 0.9 * np.count_nonzero(usual.label_map.labels)
+
+
+def test_names_of_cases_tell_how_they_were_made():
+    case = synthetic([2_000_003], spacing_mm=1.5, clean=True, painting="random")[0]
+    assert case.name == "seed_2000003_1.5mm_whole_clean_random"
