@@ -197,18 +197,31 @@ def segment(
 def measure(
     labels: Annotated[Path, typer.Argument(exists=True, dir_okay=False, help="NIfTI label map.")],
     as_json: AsJson = False,
+    scheme: Annotated[
+        str, typer.Option(help="Whose values it holds: spine (ours), verse or totalsegmentator (version 2).")
+    ] = "spine",
 ) -> None:
     """Measure a label map: the numbers the node would report for it.
 
     The values are those of the README's table: bodies 1-25 and 28, posterior elements + 100, sacrum 26,
-    hip bones 29/30 and femoral heads 31/32 (left/right).
+    hip bones 29/30 and femoral heads 31/32 (left/right); or those of another --scheme. Vertebrae in one
+    value are parted into body and posterior elements by their shape.
     """
     from spine_node import nifti
     from spine_node.anatomy.locate import locate
+    from spine_node.anatomy.schemes import SCHEMES, from_scheme
     from spine_node.parameters.measure import measure as measure_spine
     from spine_node.tables import print_measurements
 
-    print_measurements(measure_spine(locate(nifti.read_label_map(labels))), as_json=as_json)
+    if scheme not in SCHEMES:
+        raise typer.BadParameter(f"{scheme} is none of {', '.join(SCHEMES)}", param_hint="--scheme")
+    if scheme == "spine":
+        label_map, quality = nifti.read_label_map(labels), ()
+    else:
+        label_map, quality = from_scheme(*nifti.read_whole_numbers(labels), SCHEMES[scheme])
+    for sentence in quality:
+        print(sentence, file=sys.stderr)
+    print_measurements(measure_spine(locate(label_map)), as_json=as_json)
 
 
 @app.command()

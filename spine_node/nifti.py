@@ -7,6 +7,7 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+from numpy.typing import NDArray
 
 from spine_node.errors import LabelMapRefused, SeriesRefused
 from spine_node.imaging.affine import lps_from_ras, ras_from_lps
@@ -48,11 +49,7 @@ def read_label_map(path: Path) -> LabelMap:
     LabelMapRefused
         If the file is no three-dimensional NIfTI image, or holds other values than whole 0..255.
     """
-    try:
-        grid, image = _read(path)
-        raw = np.asarray(image.dataobj)
-    except _UNUSABLE as error:
-        raise LabelMapRefused(f"{path} is not a NIfTI label map: {error}") from error
+    grid, raw = _raw_labels(path)
     labels = raw.astype(np.uint8)
     if not np.array_equal(labels, raw):
         raise LabelMapRefused(
@@ -60,6 +57,32 @@ def read_label_map(path: Path) -> LabelMap:
             "whole numbers from 0 to 255 were expected. Is it the image itself?"
         )
     return LabelMap(grid, labels)
+
+
+def read_whole_numbers(path: Path) -> tuple[Grid, NDArray[np.int64]]:
+    """Label values of any scheme, which may go beyond 255.
+
+    Raises
+    ------
+    LabelMapRefused
+        If the file is no three-dimensional NIfTI image, or holds other values than whole ones from 0.
+    """
+    grid, raw = _raw_labels(path)
+    labels = raw.astype(np.int64)
+    if not np.array_equal(labels, raw) or labels.min() < 0 or labels.max() > 65535:
+        raise LabelMapRefused(
+            f"{path} is not a label map: it holds values from {raw.min():g} to {raw.max():g}, whole numbers "
+            "from 0 to 65535 were expected. Is it the image itself?"
+        )
+    return grid, labels
+
+
+def _raw_labels(path: Path) -> tuple[Grid, NDArray[np.generic]]:
+    try:
+        grid, image = _read(path)
+        return grid, np.asarray(image.dataobj)
+    except _UNUSABLE as error:
+        raise LabelMapRefused(f"{path} is not a NIfTI label map: {error}") from error
 
 
 def write_label_map(label_map: LabelMap, path: Path) -> None:

@@ -151,3 +151,14 @@ def test_the_receiving_process_starts_without_the_heavy_packages() -> None:
     script = f"import sys, spine_node.cli, spine_node.node; print(*(m for m in {heavy} if m in sys.modules))"
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
     assert (run.returncode, run.stdout.strip()) == (0, "")
+
+
+def test_a_label_map_is_measured_in_its_own_scheme(tmp_path: Path) -> None:
+    """The same numbers mean other bones elsewhere: 25 is L6 here and the sacrum there."""
+    labels = np.zeros((20, 20, 20), np.uint16)
+    labels[5:15, 5:15, 5:15] = 300
+    path = write_nifti(tmp_path / "theirs.nii.gz", labels)
+    refused_in_words(spine_node("measure", path, "--scheme", "totalsegmentator"), "Is it of another scheme?")
+    run = spine_node("measure", path, "--scheme", "someone's")
+    assert (run.returncode, run.stdout) == (FAILED, "")
+    assert "none of spine, verse, totalsegmentator" in " ".join(run.stderr.replace("│", " ").split())

@@ -14,6 +14,7 @@ from spine_node.imaging.volume import Grid, LabelMap, Volume
 from spine_node.parameters.model import Measurements
 from spine_node.phantom import implants, paint, physics, tissue, truth
 from spine_node.phantom.lattice import Lattice
+from spine_node.phantom.library import TemplateLibrary
 from spine_node.phantom.person import SpineSpec
 from spine_node.phantom.pose import random_spec
 from spine_node.phantom.rendering import Rendering, one_thread_per_operation
@@ -62,6 +63,8 @@ def generate(
     scanner: physics.Scanner | None = None,
     metal: implants.Metal | None = None,
     device: str = "cpu",
+    templates: TemplateLibrary | None = None,
+    template_share: float = 0.7,
 ) -> Phantom:
     """Make a phantom; the same arguments give the same voxels.
 
@@ -83,12 +86,18 @@ def generate(
     device : str
         Where voxels are computed: "cpu" (with torch's number of threads), "cuda", "cuda:N", or "auto"
         for a GPU when there is one. The same phantom comes out, but for rounding.
+    templates : TemplateLibrary, optional
+        Real shapes for the bones; the person stays the same.
+    template_share : float
+        Chance that a person has them.
     """
     with one_thread_per_operation() as threads:
         rng = np.random.default_rng(seed)
         drawn = random_spec(rng, adult_clean=clean)
         spec = spec or drawn
         skeleton = build(spec)
+        if templates is not None:
+            skeleton = templates.dress(skeleton, np.random.default_rng([seed, 1895]), template_share)
         to_patient = _standing_place(spec)
         grid = _grid(skeleton, to_patient, spacing_mm, field_of_view, clean, rng)
         at = Lattice.of(grid, np.linalg.inv(to_patient), chosen_device(device))

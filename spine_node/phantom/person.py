@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from spine_node.phantom import dimensions as dims
 from spine_node.phantom.body import Outline
@@ -27,8 +26,7 @@ class Segment:
 
     Slopes are positive when an endplate faces forward, tilts when its normal leans to the left,
     rotation when the body turns to the left; all degrees, patient frame. `quirk` seeds the small
-    asymmetries of the posterior elements; 0 has none. `template` (a `scene.Template`) gives the
-    vertebra another shape than the analytic one.
+    asymmetries of the posterior elements; 0 has none.
     """
 
     level: str
@@ -44,7 +42,6 @@ class Segment:
     outline: Outline = OVAL
     osteophytes: tuple[Osteophyte, ...] = ()
     quirk: int = 0
-    template: Any = None
 
 
 @dataclass(frozen=True, slots=True)

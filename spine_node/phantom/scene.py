@@ -22,9 +22,10 @@ from spine_node.phantom.drawing import (
 from spine_node.phantom.lattice import Field, Lattice
 from spine_node.phantom.shapes import Limb, Plate, bounds, fillet_, union
 from spine_node.phantom.skeleton import Skeleton
-from spine_node.phantom.vertebra import Template, VertebraShape
+from spine_node.phantom.templates import Fitted
+from spine_node.phantom.vertebra import VertebraShape
 
-__all__ = ["SEMANTIC", "Drawing", "Scene", "Template", "bone_mass", "draw"]
+__all__ = ["SEMANTIC", "Drawing", "Scene", "bone_mass", "draw"]
 
 
 class Scene:
@@ -40,7 +41,9 @@ class Scene:
     def __init__(self, skeleton: Skeleton, more: Sequence[Solid] = ()) -> None:
         self._vertebrae = [VertebraShape(skeleton, k) for k in range(len(skeleton.bones))]
         other = "other_bone"
-        self._bones: list[Solid | _SacrumShape | _HipShape | _SkullShape] = [_SacrumShape(skeleton)]
+        self._bones: list[Solid | _SacrumShape | _RealSacrum | _HipShape | _SkullShape] = [
+            _RealSacrum(skeleton.sacrum) if skeleton.sacrum else _SacrumShape(skeleton)
+        ]
         for side, head, hip in (
             ("left", levels.FEMORAL_HEAD_LEFT, levels.HIP_LEFT),
             ("right", levels.FEMORAL_HEAD_RIGHT, levels.HIP_RIGHT),
@@ -50,7 +53,8 @@ class Scene:
                 Solid.of([pelvis.ball(*skeleton.heads[side])], head, "femoral_head", 0.5),
                 Solid.of(pelvis.femur(skeleton, side), 0, other, 3.0),
             ]
-        self._bones.append(Solid.of(pelvis.Sacrum(skeleton).coccyx(), 0, other, 1.0))
+        if not skeleton.sacrum:  # a real one brings its own
+            self._bones.append(Solid.of(pelvis.Sacrum(skeleton).coccyx(), 0, other, 1.0))
         ribs = thorax.ribs(skeleton)
         self._bones += [Solid.of(ribs[k : k + 16], 0, other, 1.0) for k in range(0, len(ribs), 16)]
         self._bones += [Solid.of([part], 0, other, 1.5) for part in thorax.shoulder_and_sternum(skeleton)]
@@ -127,6 +131,21 @@ class _SacrumShape:
         for hole in self._holes:
             take_out(d, hole, block, 2.0)
         blend(out, where, d, levels.SACRUM, SEMANTIC["sacrum"])
+
+
+class _RealSacrum:
+    """A sacrum of a real shape on the exact first endplate."""
+
+    def __init__(self, shape: Fitted) -> None:
+        self._shape = shape
+        low, high = shape.box()
+        self._low, self._high = low - MARGIN_MM, high + MARGIN_MM
+
+    def draw(self, out: Drawing, at: Lattice) -> None:
+        where = at.around(self._low, self._high)
+        if where is not None:
+            _, whole = self._shape.distances(at.block(where))
+            blend(out, where, whole, levels.SACRUM, SEMANTIC["sacrum"])
 
 
 class _HipShape:

@@ -7,7 +7,6 @@ horizontal part of the hip axis, y posterior, z against gravity, millimetres.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +16,7 @@ from spine_node.phantom import dimensions as dims
 from spine_node.phantom.body import Body, Outline
 from spine_node.phantom.person import Segment, SpineSpec
 from spine_node.phantom.shapes import unit
+from spine_node.phantom.templates import Fitted
 
 Point = NDArray[np.float64]
 Axes = NDArray[np.float64]
@@ -32,8 +32,8 @@ class Bone:
     body: Body
     body_centre_mm: Point
     canal_mm: Point
-    template: Any = None
-    """A `scene.Template` that gives the vertebra its shape; the analytic one when there is none."""
+    template: Fitted | None = None
+    """A real shape in place of the analytic one."""
 
     @property
     def level(self) -> str:
@@ -43,6 +43,12 @@ class Bone:
     def axes(self) -> Axes:
         """Columns: left, posterior, cranial."""
         return self.body.axes
+
+    def wearing(self, template: Fitted) -> Bone:
+        """The same vertebra with this real shape, its centre and canal."""
+        return replace(
+            self, template=template, body_centre_mm=template.centroid_mm(), canal_mm=template.canal_mm
+        )
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,6 +64,8 @@ class Skeleton:
     heads : dict of side to (centre, radius)
     hip_axis : ndarray, shape (3,)
         Unit vector from the right to the left femoral head.
+    sacrum : Fitted, optional
+        A real shape in place of the analytic one.
     """
 
     spec: SpineSpec
@@ -65,6 +73,7 @@ class Skeleton:
     s1: Body
     heads: dict[str, tuple[Point, float]]
     hip_axis: Point
+    sacrum: Fitted | None = None
 
 
 def plate_normal(slope_deg: float, tilt_deg: float) -> Point:
@@ -164,7 +173,7 @@ def _bone(
     )
     body = replace(body, spurs=spurs)
     canal = body.middle_mm + axes[:, 1] * (body.back_mm + size.canal_depth_mm / 2)
-    return Bone(segment, body, body.centroid_mm(), canal, segment.template)
+    return Bone(segment, body, body.centroid_mm(), canal)
 
 
 def landmarks(skeleton: Skeleton, to_patient: NDArray[np.float64]) -> Spine:
@@ -174,21 +183,21 @@ def landmarks(skeleton: Skeleton, to_patient: NDArray[np.float64]) -> Spine:
     def move(point: Point) -> Point:
         return np.asarray(turn @ point + shift)
 
-    def plate(body: Body, which: str) -> Endplate:
+    def plate(body: Body, which: str, drawn: Fitted | None) -> Endplate:
         centre, normal = (
             (body.superior_mm, body.superior_normal)
             if which == "superior"
             else (body.inferior_mm, body.inferior_normal)
         )
-        anterior, posterior, left, right = (move(p) for p in body.plate_edges(which))
+        anterior, posterior, left, right = (move(p) for p in (drawn or body).plate_edges(which))
         return Endplate(move(centre), turn @ normal, 0.0, anterior, posterior, left, right)
 
     vertebrae = tuple(
         Vertebra(
             bone.level,
             move(bone.body_centre_mm),
-            plate(bone.body, "superior") if bone.level != "C2" else None,
-            plate(bone.body, "inferior"),
+            plate(bone.body, "superior", bone.template) if bone.level != "C2" else None,
+            plate(bone.body, "inferior", bone.template),
             turn @ bone.axes,
         )
         for bone in skeleton.bones
@@ -199,5 +208,8 @@ def landmarks(skeleton: Skeleton, to_patient: NDArray[np.float64]) -> Spine:
         for side, (centre, radius) in skeleton.heads.items()
     }
     return Spine(
-        vertebrae, plate(skeleton.s1, "superior"), heads, Vertical(provenance=STANDING, standing=True)
+        vertebrae,
+        plate(skeleton.s1, "superior", skeleton.sacrum),
+        heads,
+        Vertical(provenance=STANDING, standing=True),
     )

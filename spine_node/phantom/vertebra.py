@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Protocol
-
 import numpy as np
 import torch
 
@@ -15,17 +13,8 @@ from spine_node.phantom.lattice import Field, Lattice
 from spine_node.phantom.shapes import Limb, Point, bounds, fillet_, smooth_min, union
 from spine_node.phantom.skeleton import Bone, Skeleton
 
-
-class Template(Protocol):
-    """A vertebra's shape from elsewhere (a mesh, a labelled scan), in place of the analytic one."""
-
-    def box(self, bone: Bone) -> tuple[Point, Point]:
-        """Two corners of a box in mm, patient frame, that holds the vertebra."""
-        ...
-
-    def distances(self, bone: Bone, block: Lattice) -> tuple[Field, Field]:
-        """Signed distances, mm, of the body and of the posterior elements at each voxel of `block`."""
-        ...
+BORDER_MM = 0.1
+"""Beside a real vertebra its body is the nearest where nothing is nearer by more than this."""
 
 
 class VertebraShape:
@@ -35,8 +24,7 @@ class VertebraShape:
         self.bone = bone = skeleton.bones[k]
         self._front, self._behind = arch.body_extras(bone), arch.arch(bone)
         self._canal = canal_limbs(skeleton.bones, k)
-        self._template: Template | None = bone.template
-        low, high = self._template.box(bone) if self._template else self._box()
+        low, high = bone.template.box() if bone.template else self._box()
         self._low, self._high = low - MARGIN_MM, high + MARGIN_MM
         self._disc: Body | None = None
         if bone.level != "C1":
@@ -54,12 +42,13 @@ class VertebraShape:
         if where is None:
             return
         block = at.block(where)
-        if self._template:
-            front, back = self._template.distances(self.bone, block)
+        if self.bone.template:
+            front, whole = self.bone.template.distances(block)
+            back = whole + BORDER_MM
         else:
             front, back = self._distances(block)
-        # the fillet between arch and body belongs to the arch: the body keeps its exact shape
-        whole = torch.minimum(front, smooth_min(front, back, arch.FILLET_MM))
+            # the fillet between arch and body belongs to the arch: the body keeps its exact shape
+            whole = torch.minimum(front, smooth_min(front, back, arch.FILLET_MM))
         body, behind = SEMANTIC["body"], SEMANTIC["arch"]
         level = levels.VERTEBRA_VALUES[self.bone.level]
         is_body = front < 0

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import numpy as np
 import pytest
 import torch
@@ -15,8 +13,7 @@ from spine_node.phantom.lattice import Lattice
 from spine_node.phantom.pose import standing_spec
 from spine_node.phantom.profiles import Curve
 from spine_node.phantom.scene import SEMANTIC
-from spine_node.phantom.shapes import ball
-from spine_node.phantom.skeleton import Bone, build
+from spine_node.phantom.skeleton import build
 
 SPACING_MM = 3.0
 
@@ -207,30 +204,3 @@ def test_the_number_of_threads_does_not_change_the_labels():
         torch.set_num_threads(threads)
     assert np.array_equal(found[0].label_map.labels, found[1].label_map.labels)
     assert found[0].volume.values == pytest.approx(found[1].volume.values, abs=0.01)
-
-
-class Sphere:
-    """A vertebra that is a ball with a smaller ball behind it."""
-
-    def box(self, bone: Bone) -> tuple[np.ndarray, np.ndarray]:
-        return bone.body.middle_mm - 30, bone.body.middle_mm + 30
-
-    def distances(self, bone: Bone, block: Lattice) -> tuple[torch.Tensor, torch.Tensor]:
-        front = ball(bone.body.middle_mm, 12.0)
-        back = ball(bone.body.middle_mm + 18 * bone.axes[:, 1], 8.0)
-        return front.distance(block), back.distance(block)
-
-
-def test_a_template_gives_a_vertebra_its_shape():
-    """Body and posterior elements have the volumes of the two balls that the template says."""
-    spec = standing_spec()
-    spec = replace(
-        spec, segments=tuple(replace(s, template=Sphere()) if s.level == "L2" else s for s in spec.segments)
-    )
-    found = generate(4, spacing_mm=2.5, field_of_view="lumbopelvic", clean=True, spec=spec).label_map
-    value = levels.VERTEBRA_VALUES["L2"]
-    body, behind = (
-        (found.labels == v).sum() * found.grid.voxel_mm3 for v in (value, value + levels.POSTERIOR_OFFSET)
-    )
-    assert body == pytest.approx(4 / 3 * np.pi * 12**3, rel=0.05)
-    assert 4 / 3 * np.pi * 8**3 * 0.8 < behind < 4 / 3 * np.pi * 8**3 * 1.3
