@@ -80,7 +80,9 @@ def body_of(
     if cervical:
         low = max(low, canal_xy[0] - CERVICAL_WIDTH * canal_half_width_mm)
         high = min(high, canal_xy[0] + CERVICAL_WIDTH * canal_half_width_mm)
-    front &= ((x >= low) & (x <= high))[:, None, None]
+    # Before the middle of a thoracic or lumbar body there are no processes, only spurs: they are body.
+    ahead = np.zeros(bone.shape, bool) if cervical else np.broadcast_to((y < 0)[None, :, None], bone.shape)
+    front &= ahead | ((x >= low) & (x <= high))[:, None, None]
     # Opened within slices across the spine only: endplates keep their edges.
     flat = (STEP_MM, STEP_MM, 1e3)
     core = ndimage.distance_transform_edt(bone & front, sampling=flat) > SIDEWAYS * radius_mm
@@ -89,7 +91,7 @@ def body_of(
     if count > 1:
         opened = pieces == 1 + int(np.argmax(np.bincount(pieces.ravel())[1:]))
     near = ndimage.distance_transform_edt(~opened, sampling=STEP_MM) <= RIM_MM
-    return np.asarray(near & front)
+    return np.asarray((near | ahead) & front)
 
 
 def _sides(x: FloatArray, candidate: BoolArray, margin_mm: float) -> tuple[float, float]:
