@@ -135,6 +135,8 @@ class Recipe:
             raise ValueError(f"there is at least one stream, and each has its own name, not {names}")
         if self.labels and any(isinstance(stream, PhantomStream) for stream in self.streams):
             raise ValueError("phantoms are of the spine: another label list learns from folders")
+        if self.labels and any(getattr(stream, "repaint", 0) for stream in self.streams):
+            raise ValueError("repaint knows the spine's labels only: leave it out for another label list")
 
     @property
     def scheme(self) -> Scheme:

@@ -12,12 +12,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
-from spine_node.errors import LabelMapRefused
+from spine_node.errors import ConfigRefused, LabelMapRefused
 from spine_node.imaging.volume import LabelMap, Volume
+
+if TYPE_CHECKING:
+    from spine_node.phantom.library import TemplateLibrary
 
 TRAIN_SEED, VALIDATION_SEED = 0, 1_000_000
 """First seed of each range; no range reaches into the next (test seeds: `evaluation.cases`)."""
@@ -92,9 +95,10 @@ class PhantomStream:
     device : str
         Where the workers compute them: "cpu", or "auto" for a GPU that has time to spare.
     templates : Path, optional
-        Folder of vertebra templates, see `phantom.templates`.
-    attribution, licence : str
-        Of the templates, for the model card.
+        Real shapes of bones: a library file or a folder, see `phantom.library`; only those that their
+        sources give to training are used. The card names the sources.
+    template_share : float
+        Fraction of persons who have them.
     """
 
     name: str = "phantoms"
@@ -107,11 +111,12 @@ class PhantomStream:
     clean: float = 0.2
     device: str = "cpu"
     templates: Path | None = None
-    attribution: str = ""
-    licence: str = ""
+    template_share: float = 0.7
 
     def __post_init__(self) -> None:
         _check(self)
+        if not 0 <= self.template_share <= 1:
+            raise ValueError(f"template_share is a fraction from 0 to 1, not {self.template_share!r}")
         if not (self.count > 0 <= self.validate and 0 <= self.clean <= 1):
             raise ValueError("count is at least 1, validate at least 0, clean a fraction from 0 to 1")
         if not TRAIN_SEED <= self.first_seed <= VALIDATION_SEED - self.count:
@@ -143,7 +148,7 @@ class PhantomStream:
             "fields": self.fields,
             "painting": self.painting,
             "clean": self.clean,
-            "templates": str(self.templates or ""),
+            "templates": [str(self.templates), self.template_share] if self.templates else [],
         }
 
     def make(self, case: str, spacing_mm: float) -> tuple[Volume, LabelMap]:
@@ -161,7 +166,8 @@ class PhantomStream:
             clean=bool(rng.random() < self.clean),
             painting=painting,  # type: ignore[arg-type]
             device=self.device,
-            **_templates(self.templates),
+            templates=_library(self.templates) if self.templates else None,
+            template_share=self.template_share,
         )
         return phantom.volume, phantom.label_map
 
@@ -176,8 +182,10 @@ class PhantomStream:
             "tissue posed along standing curves with scoliosis and rotation, painted and degraded as "
             "cone-beam CT. Apache-2.0, as the weights."
         )
-        more = " ".join(filter(None, (self.attribution, self.licence and f"Licence: {self.licence}.")))
-        return f"{said} Their templates: {more}" if more else said
+        if self.templates is None:
+            return said
+        sources = " ".join(_library(self.templates).card_lines())
+        return f"{said} {100 * self.template_share:.0f} % of them have real shapes of bones. {sources}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,6 +207,8 @@ class FolderStream:
         Fraction of patches from scans whose grey values were painted anew from their labels.
     repaint_count : int
         Number of repainted versions of each scan.
+    repaint_styles : tuple of str
+        Styles of `phantom.repaint` that the versions have in turn: "random", "cbct", "degrade".
     attribution, licence : str
         Whose data these are, for the model card.
     """
@@ -208,14 +218,15 @@ class FolderStream:
     share: float = 1.0
     validate: tuple[str, ...] = ()
     repaint: float = 0.0
-    repaint_count: int = 3
+    repaint_count: int = 4
+    repaint_styles: tuple[Literal["random", "cbct", "degrade"], ...] = ("random", "cbct")
     attribution: str = ""
     licence: str = ""
 
     def __post_init__(self) -> None:
         _check(self)
-        if not 0 <= self.repaint <= 1 or self.repaint_count < 1:
-            raise ValueError("repaint is a fraction from 0 to 1, repaint_count at least 1")
+        if not 0 <= self.repaint <= 1 or self.repaint_count < 1 or not self.repaint_styles:
+            raise ValueError("repaint is a fraction from 0 to 1, repaint_count at least 1, of some style")
 
     @property
     def skips_refused(self) -> bool:
@@ -242,7 +253,7 @@ class FolderStream:
 
     def content(self) -> dict[str, Any]:
         """The folder."""
-        return {"path": str(self.path)}
+        return {"path": str(self.path), "styles": self.repaint_styles}
 
     def make(self, case: str, spacing_mm: float) -> tuple[Volume, LabelMap]:
         """Read a scan with its labels; paint it anew if the case's name says so."""
@@ -250,7 +261,10 @@ class FolderStream:
         volume, label_map = _read(self.path / scan)
         if not version:
             return volume, label_map
-        return _repainted(volume, label_map, zlib.crc32(case.encode()))
+        from spine_node.phantom.repaint import repaint
+
+        style = self.repaint_styles[int(version) % len(self.repaint_styles)]
+        return repaint(volume, label_map, zlib.crc32(case.encode()), style=style)
 
     def draw(self, ready: Sequence[str], rng: np.random.Generator) -> str:
         """Repainted or not, as `repaint` says; then any."""
@@ -271,18 +285,15 @@ def _one_of(weights: dict[str, float], rng: np.random.Generator) -> str:
 
 
 @cache
-def _templates(folder: Path | None) -> dict[str, Any]:
-    if folder is None:
-        return {}
-    from spine_node.phantom.templates import TemplateLibrary
+def _library(place: Path) -> TemplateLibrary:
+    from spine_node.phantom.library import TemplateLibrary
 
-    return {"templates": TemplateLibrary.from_folder(folder)}
-
-
-def _repainted(volume: Volume, label_map: LabelMap, seed: int) -> tuple[Volume, LabelMap]:
-    from spine_node.phantom.repaint import repaint
-
-    return repaint(volume, label_map, seed), label_map
+    if not place.exists():
+        raise ConfigRefused(f"{place}, where templates were to be, does not exist.")
+    found = TemplateLibrary.from_folder(place).split("train")
+    if not found.templates:
+        raise ConfigRefused(f"{place} has no template that its sources give to training (role = train).")
+    return found
 
 
 def _pair(scan: Path) -> tuple[Path, Path] | None:

@@ -86,6 +86,10 @@ def test_streams_are_read_by_their_kind(tmp_path):
             "[[labels]]\nname='a'\nvalue=1\n[[labels]]\nname='b'\nvalue=1\n[[streams]]\nkind='folder'\npath='x'",
             "value 1 stands for a and for b",
         ),
+        (
+            "[[labels]]\nname='a'\nvalue=1\n[[streams]]\nkind='folder'\npath='x'\nrepaint=0.2",
+            "repaint knows the spine's labels only",
+        ),
         ("labels = 'hand'", 'labels is "spine", or one'),
         ("minutes = ", "is not TOML"),
     ],

@@ -1,14 +1,17 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from spine_node.dicom.seg import write_seg
 from spine_node.dicom.series import read_series
-from spine_node.errors import LabelMapRefused
+from spine_node.errors import ConfigRefused, LabelMapRefused
 from spine_node.nifti import write_label_map, write_volume
+from spine_node.phantom.library import TemplateLibrary
 from spine_node.segmentation.segmenter import ModelIdentity, Segmentation
-from spine_node.training import streams
 from spine_node.training.streams import FolderStream, PhantomStream
 from tests.dicom.small_series import grid_of, labels_of, write_series
+from tests.phantom.real_shapes import OTHER, block_template
 from tests.segmentation.toy_spine import toy_case
 
 
@@ -72,23 +75,16 @@ def test_a_folder_without_labelled_scans_is_refused(tmp_path):
         FolderStream(tmp_path / "none").training()
 
 
-def test_repainted_scans_are_drawn_as_often_as_asked(folder, monkeypatch):
+def test_repainted_scans_are_drawn_as_often_as_asked(folder):
     stream = FolderStream(folder, repaint=0.25)
     drawn = [stream.draw(stream.training(), np.random.default_rng(seed)) for seed in range(1000)]
     assert 200 < sum("~" in case for case in drawn) < 300
-    seeds = []
-    monkeypatch.setattr(streams, "_repainted", lambda v, m, seed: seeds.append(seed) or (v, m))
-    for case in ("one~0", "one~1", "two~0", "one~0"):
-        stream.make(case, 3.0)
-    assert len(set(seeds)) == 3
-    assert seeds[0] == seeds[3]
 
 
 def test_the_card_names_whose_data_it_was(folder):
     said = FolderStream(folder, attribution="Scans of the Example Study", licence="CC BY 4.0").words()
     assert said == "Scans of the Example Study. Licence: CC BY 4.0."
     assert "no attribution given" in FolderStream(folder).words()
-    assert "Templates of a museum" in PhantomStream(attribution="Templates of a museum.").words()
 
 
 def test_a_dicom_series_with_its_seg_is_a_case(tmp_path):
@@ -106,3 +102,18 @@ def test_a_dicom_series_with_its_seg_is_a_case(tmp_path):
     volume, label_map = stream.make("standing", 2.0)
     assert volume.grid.matches(series.grid)
     assert np.array_equal(label_map.labels, truth.labels)
+
+
+def test_templates_of_test_persons_are_never_trained_on(tmp_path):
+    ours, theirs = block_template("L2"), block_template("L3", OTHER)
+    TemplateLibrary((ours, theirs), {}).save(tmp_path / "shapes.npz")
+    lumbar = PhantomStream(fields={"lumbopelvic": 1})
+    stream = replace(lumbar, templates=tmp_path / "shapes.npz", template_share=1.0)
+    assert "one (L2): CC0. Nobody 2020." in stream.words()
+    assert "Somebody" not in stream.words()
+    plain = lumbar.make("seed_0000004", 8.0)
+    dressed = stream.make("seed_0000004", 8.0)
+    assert not np.array_equal(dressed[1].labels, plain[1].labels)
+    TemplateLibrary((theirs,), {}).save(tmp_path / "theirs.npz")
+    with pytest.raises(ConfigRefused, match="no template that its sources give to training"):
+        PhantomStream(templates=tmp_path / "theirs.npz").words()
