@@ -183,13 +183,14 @@ def paint(
         _fill(image[where], _inside(distance, voxel_mm), value)
     for name in ("disc", "canal"):
         image.masked_fill_(drawing.semantic == SEMANTIC[name], palette.soft[name])
-    _paint_bone(image, drawing, palette, texture, lumps, voxel_mm)
+    paint_bone(image, drawing, palette, texture, lumps, voxel_mm)
     return image
 
 
-def _paint_bone(
+def paint_bone(
     image: Field, drawing: Drawing, palette: Palette, texture: Field, lumps: Field, voxel_mm: float
 ) -> None:
+    """Paint shell and marrow over soft tissue, in place."""
     flat = torch.nonzero((drawing.depth_mm < voxel_mm).view(-1)).squeeze(1)
     depth, kind = drawing.depth_mm.view(-1)[flat], drawing.kind.view(-1)[flat].int()
     fine, wide = texture.reshape(-1)[flat], lumps.reshape(-1)[flat]

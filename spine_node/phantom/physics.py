@@ -6,6 +6,7 @@ more than a fraction of a voxel of the blur, so that the label map stays exact.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,7 +15,6 @@ from numpy.typing import NDArray
 from scipy import ndimage
 
 from spine_node.phantom.lattice import Field, Lattice
-from spine_node.phantom.skeleton import Skeleton
 from spine_node.phantom.smoothing import halo, shifted, smooth, taps, weigh
 
 
@@ -152,11 +152,16 @@ def _gain(sigma: float) -> float:
 
 
 def shading(
-    scanner: Scanner, skeleton: Skeleton, body: Field, bone: Field, at: Lattice
+    scanner: Scanner,
+    heads: Mapping[str, tuple[NDArray[np.float64], float]],
+    body: Field,
+    bone: Field,
+    at: Lattice,
 ) -> tuple[Field, Field]:
     """Additive shading and relative noise on a coarse lattice.
 
-    `body` is the share (0..1) of patient there, `bone` how much bone, in any unit.
+    `heads` has centre and radius of the femoral heads by side, `body` is the share (0..1) of patient
+    there, `bone` how much bone, in any unit.
     """
     step = float(at.spacing_mm.mean())
     out = at.full(0)
@@ -173,8 +178,8 @@ def shading(
         low, high = float(z.min()), float(z.max())
         sign = float(np.sign(np.sin(scanner.blur_mm * 100)))
         out += scanner.cone * sign * ((z - (low + high) / 2) / ((high - low) / 2)) ** 4
-    if scanner.hardening:
-        left, right = (skeleton.heads[s][0] for s in ("left", "right"))
+    if scanner.hardening and len(heads) == 2:
+        left, right = (heads[s][0] for s in ("left", "right"))
         middle, reach = ((left + right) / 2).tolist(), float(np.linalg.norm(left - right)) / 2
         across2 = ((y - middle[1]) / 16) ** 2 + ((z - middle[2]) / 24) ** 2
         out.sub_(torch.exp(-across2) * torch.sigmoid((reach - x.abs()) / 8), alpha=scanner.hardening)

@@ -70,7 +70,7 @@ class Rendering:
             body = self.wide.full(0)
             body[skin.where] = (0.5 - skin.distance_mm / fields.COARSE_MM).clamp_(0, 1)
             bone = scene.bone_mass(skeleton, self.wide)
-            self.shade, self.relative_noise = physics.shading(scanner, skeleton, body, bone, self.wide)
+            self.shade, self.relative_noise = physics.shading(scanner, skeleton.heads, body, bone, self.wide)
             self.shade += implants.streaks(metal, self.wide, seed)
             self.lumps = physics.coarse_noise(seed, self.wide)
             self.textures = physics.Grain(seed, (rows, columns), 1.1 * grain + 0.3, at.device)

@@ -31,6 +31,9 @@ UNEQUAL = 0.06
 SIZES = (0.6, 1.6)
 """A template is not scaled further than this."""
 
+FEW_VOXELS = 600_000
+"""Below this a template is cut to what is met of it before it becomes floats."""
+
 SOFT_MM = 10.0
 """Beyond the rim of the body the tilt of an endplate fades out over this length."""
 
@@ -250,10 +253,11 @@ class Fitted:
         """
         index = self._template_index(at)
         size = torch.tensor(self.template.distances.shape[:0:-1], device=index.device)
-        # only the part of the template that is met needs to become floats
-        flat = index.view(-1, 3)
-        first = flat.amin(dim=0).floor().long().clamp(torch.zeros_like(size), size - 2)
-        last = (flat.amax(dim=0).ceil().long() + 1).clamp(first + 2, size)
+        first, last = torch.zeros_like(size), size
+        if index.numel() < FEW_VOXELS:  # a thin slab meets little of the template
+            flat = index.view(-1, 3)
+            first = flat.amin(dim=0).floor().long().clamp(first, size - 2)
+            last = (flat.amax(dim=0).ceil().long() + 1).clamp(first + 2, size)
         z, y, x = (slice(*pair) for pair in zip(first.tolist(), last.tolist(), strict=True))
         kept = torch.from_numpy(self.template.distances[:, x, y, z]).to(index.device)
         found = torch.nn.functional.grid_sample(
