@@ -71,7 +71,7 @@ def random_patch(
     spacing_mm: float,
     scheme: Scheme = SPINE,
     *,
-    augment: bool = True,
+    augment: float = 1.0,
 ) -> Patch:
     """Cut one patch of `size` voxels (each even) from a case.
 
@@ -79,20 +79,21 @@ def random_patch(
     ----------
     scheme : Scheme
         What is learned of the case's labels.
-    augment : bool
-        Turn, scale, mirror and repaint; without it the patch is a plain window.
+    augment : float
+        0..1: how far patches are turned and scaled, and how often repainted; at 0 a patch is a plain
+        window, above it any may be mirrored.
     """
     centre = _focus(case.labels, rng, scheme)
     turn = np.eye(3)
-    if augment:
+    if augment > 0:
         centre = centre + rng.uniform(-0.25, 0.25, 3) * size
-        angles = rng.uniform(-1, 1, 3) * MAX_TURN_DEG
-        scale = rng.uniform(0.88, 1.14) * rng.uniform(0.96, 1.04, 3)
+        angles = rng.uniform(-1, 1, 3) * MAX_TURN_DEG * augment
+        scale = (rng.uniform(0.88, 1.14) * rng.uniform(0.96, 1.04, 3)) ** augment
         mirror = np.diag([1.0, 1.0, rng.choice([-1.0, 1.0])])
         turn = Rotation.from_euler("xyz", angles, degrees=True).as_matrix() @ np.diag(1 / scale) @ mirror
     grey, labels = _resampled(case, centre, turn, size)
     image = torch.from_numpy(grey)
-    if augment:
+    if rng.random() < augment:
         image = repaint(image, rng)
     tissue = torch.from_numpy(scheme.class_of_value[labels].astype(np.int64))
     if not scheme.spine:

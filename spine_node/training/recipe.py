@@ -75,6 +75,8 @@ class Recipe:
         Decay of the running average of weights, which is what is kept.
     clip : float
         Largest gradient norm.
+    augment : float
+        0..1: how far patches are turned and scaled, and how often repainted as another scanner's.
     cases_at_start : int
         Number of cases to wait for before the first step.
     save_every_s : float
@@ -103,6 +105,7 @@ class Recipe:
     warm_up_steps: int = 60
     average: float = 0.997
     clip: float = 1.0
+    augment: float = 1.0
     cases_at_start: int = 8
     save_every_s: float = 60.0
     workers: int = 1
@@ -130,6 +133,8 @@ class Recipe:
             raise ValueError("average is at least 0 and below 1; workers, seed, weight_decay not negative")
         if self.batch_gpu != "auto" and self.batch_gpu < 1:
             raise ValueError(f'batch_gpu is positive or "auto", not {self.batch_gpu!r}')
+        if not 0 <= self.augment <= 1:
+            raise ValueError(f"augment is 0 to 1, not {self.augment!r}")
         names = [stream.name for stream in self.streams]
         if not names or len(set(names)) < len(names):
             raise ValueError(f"there is at least one stream, and each has its own name, not {names}")

@@ -214,7 +214,8 @@ class _Training:
         rng = np.random.default_rng((self.recipe.seed, step))
         size, spacing = self.recipe.patch, self.recipe.spacing_mm
         return [
-            random_patch(self.store.draw(rng), rng, size, spacing, self.scheme) for _ in range(self.batch)
+            random_patch(self.store.draw(rng), rng, size, spacing, self.scheme, augment=self.recipe.augment)
+            for _ in range(self.batch)
         ]
 
     def _step(self) -> dict[str, Any]:

@@ -23,7 +23,7 @@ def plain_windows(
     """`count` windows, shared evenly among the cases; the same for the same cases."""
     return [
         random_patch(
-            cases[k % len(cases)], np.random.default_rng((5, k)), size, spacing_mm, scheme, augment=False
+            cases[k % len(cases)], np.random.default_rng((5, k)), size, spacing_mm, scheme, augment=0.0
         )
         for k in range(count)
     ]

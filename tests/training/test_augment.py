@@ -4,6 +4,7 @@ import torch
 
 from spine_node.segmentation.classes import BODY, IGNORED, POSTERIOR, TISSUE_OF_VALUE
 from spine_node.segmentation.networks import OFFSET_UNIT_MM
+from spine_node.training import augment
 from spine_node.training.augment import random_patch, repaint
 from spine_node.training.samples import case_of
 from tests.segmentation.toy_spine import SPACING_MM, toy_case
@@ -16,9 +17,9 @@ def case():
     return case_of(*toy_case(1), SPACING_MM)
 
 
-def patches(case, count=12, augment=True):
+def patches(case, count=12, strength=1.0):
     return [
-        random_patch(case, np.random.default_rng(seed), SIZE, SPACING_MM, augment=augment)
+        random_patch(case, np.random.default_rng(seed), SIZE, SPACING_MM, augment=strength)
         for seed in range(count)
     ]
 
@@ -59,7 +60,7 @@ def test_offsets_exist_exactly_on_vertebrae(case):
 
 
 def test_without_augmentation_a_patch_is_a_plain_window(case):
-    patch = patches(case, 1, augment=False)[0]
+    patch = patches(case, 1, 0.0)[0]
     values, found = case.values, False
     block = patch.image[0, 10:14, 10:14, 10:14].numpy()
     windows = np.lib.stride_tricks.sliding_window_view(values, block.shape)
@@ -91,3 +92,12 @@ def test_repainting_keeps_shapes_and_range(case):
         assert painted.abs().max() <= 3
         coherence = np.corrcoef(painted.numpy().ravel(), image.numpy().ravel())[0, 1]
         assert coherence > 0.3
+
+
+def test_a_quarter_of_the_augmentation_repaints_a_quarter_of_the_patches(case, monkeypatch):
+    repainted = []
+    monkeypatch.setattr(augment, "repaint", lambda image, rng: repainted.append(1) or image)
+    for strength, low, high in ((0.0, 0, 0), (0.25, 4, 18), (1.0, 40, 40)):
+        repainted.clear()
+        patches(case, 40, strength)
+        assert low <= len(repainted) <= high
