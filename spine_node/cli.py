@@ -339,9 +339,8 @@ def evaluate(
     folders = {"real": real, "standing": standing, "templates": templates}
     groups = chosen(sets or [], folders, count=cases, spacing_mm=spacing, clean=clean)
     segmenter = BundleSegmenter(model or DEFAULT_BUNDLE, device=device)
-    figures = evaluate_sets(
-        segmenter, groups, out=out, device_words=str(segmenter.device), baselines=baselines
-    )
+    where = str(getattr(segmenter, "device", device))
+    figures = evaluate_sets(segmenter, groups, out=out, device_words=where, baselines=baselines)
     print_tables(*tables(figures))
 
 

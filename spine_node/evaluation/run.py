@@ -194,10 +194,10 @@ def _segmenter(row: str, segmenter: Segmenter, scan: Scan) -> Segmenter:
 
 
 def _net_mm(segmenter: Segmenter) -> float:
-    own = getattr(segmenter, "spacing_mm", None) or getattr(
-        getattr(segmenter, "bundle", None), "spacing_mm", None
-    )
-    return float(own or USUAL_MM)
+    """The coarsest spacing that the segmenter works at, if it says so."""
+    bundle = getattr(segmenter, "bundle", None)
+    own = getattr(segmenter, "spacing_mm", None) or getattr(bundle, "spacing_mm", None)
+    return float(np.max(own)) if own is not None else USUAL_MM
 
 
 def _identities(segmenter: Segmenter, rows: Sequence[str]) -> Row:

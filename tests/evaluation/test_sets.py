@@ -1,7 +1,10 @@
+import subprocess
+import sys
+
 import pytest
 
 from spine_node.errors import ConfigRefused
-from spine_node.evaluation.sets import chosen
+from spine_node.evaluation.sets import WHAT, chosen
 from tests.evaluation.test_cases import write_scan
 
 
@@ -14,3 +17,27 @@ def test_sets_are_chosen_by_name_or_by_folder(tmp_path):
     assert {name: len(cases) for name, cases in both.items()} == {"stress": 2, "synthetic": 2, "standing": 1}
     with pytest.raises(ConfigRefused, match="there is no set 'rael'"):
         chosen(["rael"], none, count=2, spacing_mm=3)
+
+
+def test_a_folder_without_scans_ends_the_command_before_any_model_is_read(tmp_path):
+    """Exit status 3, the reason on stderr, nothing written."""
+    command = [
+        sys.executable,
+        "-m",
+        "spine_node",
+        "evaluate",
+        "--real",
+        str(tmp_path),
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    assert run.returncode == 3
+    assert "holds no scan to evaluate on" in run.stderr
+    assert "Traceback" not in run.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_every_set_says_what_it_is():
+    assert WHAT.keys() >= {"synthetic", "stress", "templates", "real", "standing"}
+    assert all("not the truth" in WHAT[name] for name in ("real", "standing"))
