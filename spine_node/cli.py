@@ -14,6 +14,7 @@ from typing import Annotated
 import typer
 
 from spine_node import __version__
+from spine_node.annotation.commands import app as annotate
 from spine_node.errors import Refused, SpineNodeError
 from spine_node.logs import configure_logs
 
@@ -28,6 +29,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     add_completion=False,
 )
+app.add_typer(annotate, name="annotate")
 
 
 def _device(name: str) -> str:

@@ -62,6 +62,7 @@ def test_every_command_teaches(tmp_path: Path) -> None:
         "phantom",
         "train",
         "evaluate",
+        "annotate",
         "check",
         "demo",
     ):

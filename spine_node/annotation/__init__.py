@@ -1,0 +1,1 @@
+"""Labels by people: first drafts, what a correction changed, and training cases made of them."""
