@@ -62,7 +62,7 @@ def write_ct_series(
         raise ValueError("the volume's axes are not at right angles, a CT series cannot hold it")
     identity = dict(identity or {})
     source = (seed, volume.grid.shape, sorted((k, str(v)) for k, v in identity.items()))
-    stored, slope, intercept = _stored(volume.values)
+    slope, intercept = _rescale(volume.values)
     out_dir.mkdir(parents=True, exist_ok=True)
     common = _common(volume, standing, source, slope, intercept)
     for keyword, value in identity.items():
@@ -70,21 +70,20 @@ def write_ct_series(
     paths = []
     for k in range(volume.grid.shape[0]):
         path = out_dir / f"{k + 1:04d}.dcm"
-        _slice(common, volume, axes, stored[k], k, uid_from("instance", k, *source)).save_as(
+        stored = np.round((volume.values[k] - intercept) / slope).astype(np.int16)
+        _slice(common, volume, axes, stored, k, uid_from("instance", k, *source)).save_as(
             path, enforce_file_format=True
         )
         paths.append(path)
     return paths
 
 
-def _stored(values: NDArray[np.generic]) -> tuple[NDArray[np.int16], float, float]:
-    """Whole numbers in 16 bits, with the slope and intercept that give the values back."""
+def _rescale(values: NDArray[np.generic]) -> tuple[float, float]:
+    """Slope and intercept with which the values fit into 16 bits."""
     low, high = float(np.min(values)), float(np.max(values))
     if low >= _STORED_MIN and high <= _STORED_MAX:
-        return np.round(values).astype(np.int16), 1.0, 0.0
-    slope = float(f"{(high - low) / 65000:.8g}")
-    intercept = float(f"{(high + low) / 2:.8g}")
-    return np.round((values - intercept) / slope).astype(np.int16), slope, intercept
+        return 1.0, 0.0
+    return float(f"{(high - low) / 65000:.8g}"), float(f"{(high + low) / 2:.8g}")
 
 
 def _code(value: str, scheme: str, meaning: str) -> Dataset:

@@ -9,16 +9,18 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from spine_node.anatomy.landmarks import Spine
+from spine_node.anatomy.landmarks import Endplate, Spine
 from spine_node.imaging.volume import Grid, LabelMap, Volume
 from spine_node.parameters.model import Measurements
 from spine_node.phantom import implants, paint, physics, tissue, truth
+from spine_node.phantom.drawing import Solid
 from spine_node.phantom.lattice import Lattice
 from spine_node.phantom.library import TemplateLibrary
 from spine_node.phantom.person import SpineSpec
 from spine_node.phantom.pose import random_spec
 from spine_node.phantom.rendering import Rendering, one_thread_per_operation
 from spine_node.phantom.skeleton import Skeleton, build, landmarks
+from spine_node.phantom.vertebra import bridges
 
 FieldOfView = Literal["random", "whole", "thoracolumbar", "lumbopelvic", "cervicothoracic"]
 
@@ -55,7 +57,7 @@ class Phantom:
 def generate(
     seed: int,
     *,
-    spacing_mm: float = 1.0,
+    spacing_mm: float | tuple[float, float] = 1.0,
     field_of_view: FieldOfView = "whole",
     clean: bool = False,
     painting: Literal["cbct", "random"] = "cbct",
@@ -71,8 +73,8 @@ def generate(
     Parameters
     ----------
     seed : int
-    spacing_mm : float
-        Voxel size, isotropic.
+    spacing_mm : float or tuple of float
+        Voxel size: isotropic, or within the slices and from slice to slice.
     field_of_view
         "whole" reaches from the neck to below the femoral heads; "random" draws one.
     clean : bool
@@ -104,12 +106,20 @@ def generate(
         drawn_scanner = physics.Scanner.draw(rng, clean=clean)
         scanner = scanner or drawn_scanner
         habitus = tissue.Habitus.draw(rng)
+        # what came later has numbers of its own, so that it changes none of those drawn before
+        later = np.random.default_rng([seed, 5])
+        more: list[Solid] = []
+        if not clean:
+            habitus = habitus.positioned(later)
+            more = bridges(skeleton, later)
+        if painting == "random":
+            habitus = replace(habitus, distractors=int(later.integers(4, 24)))
         palette = paint.ct_palette(rng, clean=clean) if painting == "cbct" else paint.random_palette(rng)
         drawn_metal = implants.Metal() if clean else implants.Metal.draw(skeleton, rng)
         metal = metal or drawn_metal
-        rendering = Rendering(skeleton, at, scanner, habitus, palette, metal, seed, rng)
+        rendering = Rendering(skeleton, at, scanner, habitus, palette, metal, seed, rng, more)
         values, labels, semantic = rendering.voxels(threads)
-        everything = landmarks(skeleton, to_patient)
+        everything = _as_shown(landmarks(skeleton, to_patient), scanner, grid)
         visible = _visible(everything, grid, scanner.field_radius_mm)
         return Phantom(
             Volume(grid, values),
@@ -141,7 +151,7 @@ def _standing_place(spec: SpineSpec) -> NDArray[np.float64]:
 def _grid(
     skeleton: Skeleton,
     to_patient: NDArray[np.float64],
-    spacing_mm: float,
+    spacing_mm: float | tuple[float, float],
     field_of_view: FieldOfView,
     clean: bool,
     rng: np.random.Generator,
@@ -171,19 +181,48 @@ def _grid(
     inside_lps = np.array(inside) @ to_patient[:3, :3].T + to_patient[:3, 3]
     middle = (inside_lps.min(axis=0) + inside_lps.max(axis=0)) / 2
     centre_x, centre_y = middle[0] + rng.normal(0, 4), middle[1] - 8 + rng.normal(0, 4)
-    columns, rows = (round(s / spacing_mm) for s in size)
-    slices = max(round((high - low) / spacing_mm), 8)
+    pixel, step = spacing_mm if isinstance(spacing_mm, tuple) else (spacing_mm, spacing_mm)
+    columns, rows = (round(s / pixel) for s in size)
+    slices = max(round((high - low) / step), 8)
     upwards = rng.random() < 0.5
     affine = np.zeros((4, 4))
-    affine[2, 0] = spacing_mm if upwards else -spacing_mm
-    affine[1, 1] = affine[0, 2] = spacing_mm
+    affine[2, 0] = step if upwards else -step
+    affine[1, 1] = affine[0, 2] = pixel
     affine[:3, 3] = (
-        centre_x - (columns - 1) / 2 * spacing_mm,
-        centre_y - (rows - 1) / 2 * spacing_mm,
-        low if upwards else low + (slices - 1) * spacing_mm,
+        centre_x - (columns - 1) / 2 * pixel,
+        centre_y - (rows - 1) / 2 * pixel,
+        low if upwards else low + (slices - 1) * step,
     )
     affine[3, 3] = 1
     return Grid((slices, rows, columns), affine)
+
+
+def _as_shown(spine: Spine, scanner: physics.Scanner, grid: Grid) -> Spine:
+    """Landmarks moved as the patient was, each structure as a whole, while its height was imaged."""
+    ends = grid.affine[2, 3] + np.array([0, grid.affine[2, 0] * (grid.shape[0] - 1)])
+    low, tall = float(ends.min()), float(np.ptp(ends))
+
+    def away(at: NDArray[np.float64]) -> NDArray[np.float64]:
+        return np.append(scanner.sway_mm((float(at[2]) - low) / tall), 0.0)
+
+    def plate(p: Endplate | None) -> Endplate | None:
+        if p is None:
+            return None
+        by = away(p.centre_mm)
+        edges = ("centre_mm", "anterior_mm", "posterior_mm", "left_mm", "right_mm")
+        return replace(p, **{name: getattr(p, name) + by for name in edges})
+
+    vertebrae = tuple(
+        replace(
+            v,
+            body_centre_mm=v.body_centre_mm + away(v.body_centre_mm),
+            superior=plate(v.superior),
+            inferior=plate(v.inferior),
+        )
+        for v in spine.vertebrae
+    )
+    heads = {s: replace(h, centre_mm=h.centre_mm + away(h.centre_mm)) for s, h in spine.heads.items()}
+    return replace(spine, vertebrae=vertebrae, heads=heads, s1=plate(spine.s1))
 
 
 def _visible(spine: Spine, grid: Grid, radius_mm: float) -> Spine:

@@ -38,9 +38,12 @@ def coarse(at: Lattice, step_mm: float = COARSE_MM) -> Lattice:
     return Lattice(tuple(steps), affine, device=at.device)  # type: ignore[arg-type]
 
 
-def _weights(n: int, m: int, start: int, stop: int, device: torch.device) -> Field:
-    """Linear interpolation from m coarse to voxels start..stop of n fine ones, shape (stop - start, m)."""
-    position = np.arange(start, stop) * ((m - 1) / max(n - 1, 1))
+def _weights(n: int, m: int, start: int, stop: int, device: torch.device, moved: float = 0.0) -> Field:
+    """Linear interpolation from m coarse to voxels start..stop of n fine ones, shape (stop - start, m).
+
+    The fine field is `moved` by this many voxels.
+    """
+    position = np.clip((np.arange(start, stop) - moved) * ((m - 1) / max(n - 1, 1)), 0, m - 1)
     low = np.minimum(position.astype(int), m - 2)
     out = np.zeros((stop - start, m), np.float32)
     row = np.arange(stop - start)
@@ -64,19 +67,26 @@ def refine_block(
     coarse_shape: tuple[int, int, int],
     full_shape: tuple[int, int, int],
     rows: tuple[int, int],
+    moved: tuple[float, float] = (0.0, 0.0),
 ) -> tuple[Slices, Field] | None:
-    """A coarse block interpolated to the fine voxels that lie within it and within the slices `rows`."""
+    """A coarse block interpolated to the fine voxels that lie within it and within the slices `rows`.
+
+    It is moved by this many rows and columns of the fine grid.
+    """
     fine: list[slice] = []
     weights = []
+    by = (0.0, *moved)
     for axis, (block, m, n) in enumerate(zip(where, coarse_shape, full_shape, strict=True)):
         step = (n - 1) / (m - 1)
-        start = int(np.ceil(block.start * step - 1e-9))
-        stop = min(int(np.floor((block.stop - 1) * step + 1e-9)) + 1, n)
+        # what reaches the image's edge goes on beyond it
+        start = int(np.ceil(block.start * step + by[axis] - 1e-9)) if block.start else 0
+        stop = int(np.floor((block.stop - 1) * step + by[axis] + 1e-9)) + 1 if block.stop < m else n
+        start, stop = max(start, 0), min(stop, n)
         if axis == 0:
             start, stop = max(start, rows[0]), min(stop, rows[1])
         if stop <= start:
             return None
-        weights.append(_weights(n, m, start, stop, field.device)[:, block])
+        weights.append(_weights(n, m, start, stop, field.device, by[axis])[:, block])
         fine.append(slice(start - rows[0], stop - rows[0]) if axis == 0 else slice(start, stop))
     planes = torch.tensordot(weights[0], field, dims=1)
     return (fine[0], fine[1], fine[2]), weights[1] @ planes @ weights[2].T

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 import torch
@@ -31,8 +31,13 @@ _SOFT: dict[str, tuple[float, float]] = {
     "airway": (-990, 10),
     "disc": (90, 25),
     "canal": (35, 12),
+    "stomach": (30, 15),
+    "stand": (0, 150),
 }
 """Mean and spread of attenuation between people, in CT-like units."""
+
+DISTRACTORS = tuple(f"blob{k}" for k in range(6))
+"""Tissues that nobody has: shapes a network must not take for bone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +92,18 @@ class Palette:
         Spread of soft tissue over centimetres.
     background : float
         Value of air.
+    spread : mapping of tissue to value
+        Spread of each soft tissue over millimetres; 0 for those not named.
+    bias : float
+        Spread of a smooth field that the image is multiplied with, relative.
     """
 
     soft: dict[str, float]
     bone: dict[int, BonePaint]
     grain: float
     background: float = AIR
+    spread: dict[str, float] = field(default_factory=dict)
+    bias: float = 0.0
 
 
 def ct_palette(rng: np.random.Generator, *, clean: bool) -> Palette:
@@ -121,7 +132,9 @@ def ct_palette(rng: np.random.Generator, *, clean: bool) -> Palette:
 
 def random_palette(rng: np.random.Generator) -> Palette:
     """Any contrast, also impossible ones: a network then learns shape rather than attenuation."""
-    soft = {name: float(rng.uniform(-300, 700)) for name in _SOFT}
+    names = [*_SOFT, *DISTRACTORS]
+    soft = {name: float(rng.uniform(-300, 700)) for name in names}
+    spread = {name: float(rng.gamma(1.0, 30)) for name in names}
     alike = rng.random() < 0.6  # mostly all bones look much the same
     cortex, marrow = float(rng.uniform(-100, 1200)), float(rng.uniform(-200, 900))
     bone = {}
@@ -136,7 +149,8 @@ def random_palette(rng: np.random.Generator) -> Palette:
             mottle * float(rng.uniform(0.2, 1.5)),
             float(rng.uniform(5, 120)),
         )
-    return Palette(soft, bone, float(rng.uniform(3, 40)), float(rng.uniform(-1000, 0)))
+    grain, background = float(rng.uniform(3, 40)), float(rng.uniform(-1000, 0))
+    return Palette(soft, bone, grain, background, spread, float(rng.uniform(0, 0.25)))
 
 
 def _fill(image: Field, share: Field, value: float | Field) -> None:
@@ -163,6 +177,7 @@ def paint(
     full_shape: tuple[int, int, int],
     rows: tuple[int, int],
     voxel_mm: float,
+    moved: tuple[float, float] = (0.0, 0.0),
 ) -> Field:
     """Grey values of the slices rows[0]..rows[1], without noise.
 
@@ -170,7 +185,7 @@ def paint(
     """
     image = torch.full_like(drawing.depth_mm, palette.background)
     for layer in layers:
-        fine = refine_block(layer.distance_mm, layer.where, coarse_shape, full_shape, rows)
+        fine = refine_block(layer.distance_mm, layer.where, coarse_shape, full_shape, rows, moved)
         if fine is None:
             continue
         where, distance = fine
@@ -180,6 +195,8 @@ def paint(
             value = vessels.mul_(450).add_(value)
         elif layer.name not in ("gas", "airway"):
             value = (lumps[where] * palette.grain).add_(value)
+            if layer.name in palette.spread:
+                value.add_(texture[where], alpha=palette.spread[layer.name])
         _fill(image[where], _inside(distance, voxel_mm), value)
     for name in ("disc", "canal"):
         image.masked_fill_(drawing.semantic == SEMANTIC[name], palette.soft[name])

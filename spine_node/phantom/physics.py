@@ -6,8 +6,7 @@ more than a fraction of a voxel of the blur, so that the label map stays exact.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -42,6 +41,13 @@ class Scanner:
         Height (fraction of the image), step of offset and of gain where two rotations are stitched.
     gain, offset : float
         Uncalibrated scale of the grey values.
+    slice_blur : float
+        Point spread across the slices, relative to that within them.
+    drift_mm : tuple of float
+        How far the patient sways to the left and backwards while the scanner goes from bottom to top
+        (half a turn of a cosine: out and not back).
+    seam_shift_mm : tuple of float
+        How far the patient has moved, left and backwards, between two stitched rotations.
     """
 
     blur_mm: float
@@ -59,6 +65,23 @@ class Scanner:
     seam: tuple[float, float, float] = (0.5, 0.0, 0.0)
     gain: float = 1.0
     offset: float = 0.0
+    slice_blur: float = 1.0
+    drift_mm: tuple[float, float] = (0.0, 0.0)
+    seam_shift_mm: tuple[float, float] = (0.0, 0.0)
+
+    def blur_voxels(self, spacing_mm: NDArray[np.float64]) -> tuple[float, float, float]:
+        """Sigma of the point spread along each axis of an image, in voxels."""
+        across, down, right = (self.blur_mm / spacing_mm).tolist()
+        return across * self.slice_blur, down, right
+
+    def sway_mm(self, height: NDArray[np.float64] | float) -> NDArray[np.float64]:
+        """Displacement (left, posterior) of what is shown at a height between bottom (0) and top (1).
+
+        Image, labels, landmarks and true values all have it: they describe what the image shows.
+        """
+        h = np.clip(np.asarray(height, dtype=np.float64), 0, 1)[..., None]
+        drift = (1 - np.cos(np.pi * h)) / 2 * np.array(self.drift_mm)
+        return np.asarray(drift + (h > self.seam[0]) * np.array(self.seam_shift_mm))
 
     @classmethod
     def draw(cls, rng: np.random.Generator, *, clean: bool) -> Scanner:
@@ -96,6 +119,19 @@ class Scanner:
             else (0.5, 0.0, 0.0),
             gain=float(rng.uniform(0.7, 1.3)),
             offset=float(rng.uniform(-250, 250)),
+        )._moving(rng)
+
+    def _moving(self, rng: np.random.Generator) -> Scanner:
+        """The same scanner, its patient not quite still."""
+        drift = rng.normal(0, 0.8, 2) if rng.random() < 0.3 else np.zeros(2)
+        stitched = self.seam[1] != 0
+        step = rng.normal(0, 1.0, 2) if stitched and rng.random() < 0.5 else np.zeros(2)
+        step *= min(1.0, 3.0 / max(float(np.linalg.norm(step)), 1e-6))
+        return replace(
+            self,
+            slice_blur=float(rng.uniform(0.7, 2.0)),
+            drift_mm=(float(drift[0]), float(drift[1])),
+            seam_shift_mm=(float(step[0]), float(step[1])),
         )
 
 
@@ -151,17 +187,10 @@ def _gain(sigma: float) -> float:
     return float((middle**2 + 2 * sum(w**2 for w in side)) ** -0.5)
 
 
-def shading(
-    scanner: Scanner,
-    heads: Mapping[str, tuple[NDArray[np.float64], float]],
-    body: Field,
-    bone: Field,
-    at: Lattice,
-) -> tuple[Field, Field]:
+def shading(scanner: Scanner, body: Field, bone: Field, at: Lattice) -> tuple[Field, Field]:
     """Additive shading and relative noise on a coarse lattice.
 
-    `heads` has centre and radius of the femoral heads by side, `body` is the share (0..1) of patient
-    there, `bone` how much bone, in any unit.
+    `body` is the share (0..1) of patient there, `bone` how much bone, in any unit.
     """
     step = float(at.spacing_mm.mean())
     out = at.full(0)
@@ -173,17 +202,29 @@ def shading(
         out.addcmul_(thick, thick, value=-scanner.cupping)
     if scanner.veil:
         out.sub_(hard, alpha=scanner.veil)
-    x, y, z = (at.thin(row, np.zeros(3)) for row in np.eye(3))
     if scanner.cone:
+        z = at.thin([0, 0, 1], np.zeros(3))
         low, high = float(z.min()), float(z.max())
         sign = float(np.sign(np.sin(scanner.blur_mm * 100)))
         out += scanner.cone * sign * ((z - (low + high) / 2) / ((high - low) / 2)) ** 4
-    if scanner.hardening and len(heads) == 2:
-        left, right = (heads[s][0] for s in ("left", "right"))
-        middle, reach = ((left + right) / 2).tolist(), float(np.linalg.norm(left - right)) / 2
-        across2 = ((y - middle[1]) / 16) ** 2 + ((z - middle[2]) / 24) ** 2
-        out.sub_(torch.exp(-across2) * torch.sigmoid((reach - x.abs()) / 8), alpha=scanner.hardening)
+    if scanner.hardening:
+        out.sub_(_between(bone, step), alpha=scanner.hardening)
     return out, (thick * 0.6).add_(hard, alpha=0.5).add_(0.55)
+
+
+def _between(bone: Field, step_mm: float) -> Field:
+    """How much bone lies on both sides of a voxel in its slice, 0..1: where hardened beams cross.
+
+    Dark bands join the femoral heads, the shoulders, a vertebra and the hip bones beside it.
+    """
+    dense = smooth(bone, (4 / step_mm, 5 / step_mm, 5 / step_mm))
+    out = torch.zeros_like(dense)
+    for axis, share in ((2, 1.0), (1, 0.4)):
+        before = dense.cumsum(axis)
+        after = before.narrow(axis, dense.shape[axis] - 1, 1) - before
+        out.add_((before * after).clamp_min_(0).sqrt_(), alpha=share)
+    out.sub_(dense * (out.mean() / dense.mean().clamp_min(1e-6))).clamp_min_(0)
+    return out.div_(out.max().clamp_min_(1e-3))
 
 
 def axial_pattern(

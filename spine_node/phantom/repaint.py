@@ -110,7 +110,7 @@ def repaint(
             palette = ct_palette(rng, clean=False) if style == "cbct" else random_palette(rng)
             image = _painted(real, kinds, centres, palette, style, rng)
             _paint_labels(image, real, depth, semantic, palette, at, seed, style, rng)
-        values, outside = _exposed(image, kinds, depth, scan, scanner, at, seed)
+        values, outside = _exposed(image, kinds, depth, scanner, at, seed)
     labels = scan.labels.copy()
     labels[:, outside] = 0
     return scan.back(values, labels)
@@ -232,7 +232,6 @@ def _exposed(
     image: Field,
     kinds: torch.Tensor,
     depth: Field,
-    scan: _Scan,
     scanner: physics.Scanner,
     at: Lattice,
     seed: int,
@@ -248,12 +247,12 @@ def _exposed(
 
     body = coarsely((kinds >= _SOFT).float())
     bone = coarsely(((depth < 0) | (kinds >= CLUSTERS - 1)).float())
-    shade, relative_noise = physics.shading(scanner, _heads(scan), body, bone, wide)
+    shade, relative_noise = physics.shading(scanner, body, bone, wide)
     grain = physics.Grain(seed + 1, (rows, columns), scanner.grain_mm / spacing, at.device)
     pattern, rim = physics.axial_pattern(seed, scanner, (rows, columns), plane, at.device)
     z = at.affine[2, 0] * np.arange(n)
     values = physics.expose(
-        smooth(image, tuple(scanner.blur_mm / spacing)),
+        smooth(image, scanner.blur_voxels(spacing)),
         scanner,
         noise=grain.slices(0, n),
         shade=fields.refine(shade, at.shape, (0, n)),
@@ -269,14 +268,3 @@ def _exposed(
     result = values.cpu().numpy()
     result[:, outside] = scanner.offset - 1000 * scanner.gain
     return result, outside
-
-
-def _heads(scan: _Scan) -> dict[str, tuple[NDArray[np.float64], float]]:
-    """Femoral heads that the labels show, for the shading between them."""
-    heads = {}
-    for side, value in (("left", levels.FEMORAL_HEAD_LEFT), ("right", levels.FEMORAL_HEAD_RIGHT)):
-        where = np.argwhere(scan.labels == value)
-        if len(where):
-            radius = (len(where) * scan.grid.voxel_mm3 * 0.75 / np.pi) ** (1 / 3)
-            heads[side] = (scan.grid.to_mm(where.mean(axis=0)), float(radius))
-    return heads

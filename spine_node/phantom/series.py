@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from spine_node.dicom.ct import write_ct_series
@@ -15,6 +16,9 @@ def write_phantom(phantom: Phantom, out: Path, *, identity: Mapping[str, object]
 
     `identity` replaces DICOM elements of the series, as in `dicom.ct.write_ct_series`.
     """
-    write_ct_series(phantom.volume, out / "dicom", identity=identity, standing=True, seed=phantom.seed)
-    write_label_map(phantom.label_map, out / "labels.nii.gz")
+    out.mkdir(parents=True, exist_ok=True)
+    with ThreadPoolExecutor(1) as aside:  # labels are compressed while the slices are written
+        labels = aside.submit(write_label_map, phantom.label_map, out / "labels.nii.gz")
+        write_ct_series(phantom.volume, out / "dicom", identity=identity, standing=True, seed=phantom.seed)
+        labels.result()
     (out / "truth.json").write_text(phantom.truth.to_json(), encoding="utf-8")

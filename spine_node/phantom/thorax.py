@@ -100,8 +100,6 @@ def shoulder_and_sternum(skeleton: Skeleton) -> list[Limb | Plate]:
             rod(top, tip, 3.6),
             rod(tip, socket, 5.0),
             rod(top + np.array([0, 6.0, -30.0]), socket + np.array([s * 8, 12.0, 22.0]), 4.5),
-            rod(socket + np.array([s * 24, -4, 0.0]), socket + np.array([s * 34, -4, -160.0]), 13.0),
-            ellipsoid(socket + np.array([s * 20.0, -6, 2]), np.eye(3), (23.0 * k, 23.0 * k, 23.0 * k)),
         ]
     return parts
 

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 
+from spine_node.phantom.arms import Arm, ArmPosture, arms
 from spine_node.phantom.lattice import Field, Lattice
 from spine_node.phantom.layers import COARSE_MM, Layer, interpolate
+from spine_node.phantom.paint import DISTRACTORS
+from spine_node.phantom.shapes import Limb, union
 from spine_node.phantom.skeleton import Skeleton
 from spine_node.phantom.thorax import RIB_REACH
 
@@ -25,11 +28,31 @@ height: above the hips in mm, or at a level."""
 
 @dataclass(frozen=True, slots=True)
 class Habitus:
-    """How the person is built around the skeleton."""
+    """How the person is built around the skeleton, and stands.
+
+    Attributes
+    ----------
+    girth : float
+        Relative to the average.
+    fat_mm : float
+        Subcutaneous fat.
+    gas : int
+        Bubbles in the bowel.
+    arms : str
+        "hanging", "raised", or "bar": hands on a bar in front of the chest, which is seen too.
+    backrest, chin_rest : bool
+        Parts of the stand in the image.
+    distractors : int
+        Blobs of no tissue at all, for random contrast.
+    """
 
     girth: float
     fat_mm: float
     gas: int
+    arms: ArmPosture = "hanging"
+    backrest: bool = False
+    chin_rest: bool = False
+    distractors: int = 0
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> Habitus:
@@ -39,6 +62,11 @@ class Habitus:
             float(np.clip(rng.gamma(4.0, 4.0), 4, 45)),
             int(rng.integers(2, 9)),
         )
+
+    def positioned(self, rng: np.random.Generator) -> Habitus:
+        """The same person in one of the ways that scanners ask for."""
+        arms: ArmPosture = ("hanging", "raised", "bar")[int(np.searchsorted([0.4, 0.6], rng.random()))]
+        return replace(self, arms=arms, backrest=rng.random() < 0.2, chin_rest=rng.random() < 0.1)
 
 
 class Surroundings:
@@ -105,8 +133,12 @@ class Surroundings:
         centre: tuple[float, float, float],
         radii: tuple[float, float, float],
         within: Field | None = None,
+        gas_above_mm: float | None = None,
     ) -> None:
-        """An ellipsoid with a slightly uneven surface, kept inside another layer."""
+        """An ellipsoid with a slightly uneven surface, kept inside another layer.
+
+        Above a height it may hold gas: the level of a fluid is flat in a person who stands.
+        """
         low = np.array(centre) - 1.4 * max(radii) - 3 * COARSE_MM
         high = np.array(centre) + 1.4 * max(radii) + 3 * COARSE_MM
         where = self.at.around(low, high)
@@ -122,6 +154,9 @@ class Surroundings:
             d = torch.maximum(d, within[where])
         if min(d.shape) >= 2 and bool((d < 0).any()):
             self.layers.append(Layer(name, where, d))
+            if gas_above_mm is not None:
+                gas = torch.maximum(d + 2.5, gas_above_mm - block.along([0, 0, 1], np.zeros(3)))
+                self.layers.append(Layer("gas", where, gas))
 
     def build(self) -> list[Layer]:
         """All layers, outside first."""
@@ -142,12 +177,17 @@ class Surroundings:
         skin = k2.sub_(1).mul_(torch.minimum(width, depth))
         legs = torch.minimum(*[length(self.x - s * 92 * k, self.y - 8) for s in (-1, 1)])
         skin = torch.where(self.z < -55 * k, legs - (86 * k * g + fat * 0.5), skin)
-        self._add("skin", skin)
-        self._add("fat", skin + 2.0)
+        limbs: list[Limb] = []
+        self.arms: list[Arm] = arms(self.skeleton, self.habitus.arms)
+        for arm in self.arms:
+            limbs += arm.flesh(g, fat)
+        arm_skin = union(limbs, self.at, 12.0, 2 * COARSE_MM)
+        self._add("skin", torch.minimum(skin, arm_skin))
+        self._add("fat", torch.minimum(skin, arm_skin) + 2.0)
         # fat lies thicker in front of the abdomen and behind the pelvis than elsewhere
         swell = self._table(_FAT)
         muscle = skin + (2 + fat * swell)
-        self._add("muscle", muscle)
+        self._add("muscle", torch.minimum(muscle, arm_skin + (2 + min(0.35 * fat, 12.0))))
         wall = self._table(_WALL)
         cavity = muscle + wall
         beside = length((self.x - sx) / 1.25, self.y - sy - 28 * k) - 44 * k
@@ -156,7 +196,35 @@ class Surroundings:
         self._add("visceral_fat", cavity)
         self._organs(cavity, muscle + 4.0, sx, sy)
         self._chest(sx, sy)
+        self._stand(float((sy + back).max()))
+        for _ in range(self.habitus.distractors):
+            self._distractor()
         return self.layers
+
+    def _stand(self, behind_mm: float) -> None:
+        """What holds the person still: backrest, bar, chin rest."""
+        habitus, k = self.habitus, self.k
+        if habitus.backrest:
+            half = 60 + float(self._rng.uniform(0, 60))
+            board = (self.y - (behind_mm + 12)).abs() - 5.0
+            self._add("stand", torch.maximum(board, (self.x - float(self.path[-2, 0])).abs() - half))
+        if habitus.arms == "bar":
+            left, right = (arm.hand for arm in self.arms)
+            reach = 1.15 * (left - right)
+            bar = Limb(right - 0.15 * reach, right + reach, (12.0, 12.0, 12.0), np.array([0.0, 0, 1]))
+            self._add("stand", bar.distance(self.at))
+        if habitus.chin_rest:
+            x, y, z = self.path[-2] + np.array([0.0, -78.0 * k, -62.0 * k])
+            cushion = torch.maximum((self.x - x).abs() - 35, (self.y - y).abs() - 22)
+            self._add("stand", torch.maximum(cushion, (self.z - z).abs() - 12))
+
+    def _distractor(self) -> None:
+        """A blob that may lie anywhere in the image, also in the air."""
+        rng = self._rng
+        index = rng.uniform(0, 1, 3) * np.array(self.at.shape)
+        centre = (self.at.affine[:3, :3] @ index + self.at.affine[:3, 3]).tolist()
+        radii = np.exp(rng.uniform(np.log(6), np.log(45), 3)).tolist()
+        self._blob(str(rng.choice(DISTRACTORS)), centre, radii)
 
     def _organs(self, cavity: Field, inner: Field, sx: Field, sy: Field) -> None:
         k, z, rng = self.k, self._z, self._rng
@@ -172,11 +240,13 @@ class Surroundings:
             )
         self._blob("liver", (-62 * k, y3 - 50 * k, z("L1") + 22), (84 * k, 72 * k, 74 * k), deep)
         self._blob("spleen", (98 * k, y3 + 6 * k, z("L1") + 30), (32 * k, 40 * k, 48 * k), deep)
-        self._blob("bowel", (58 * k, y3 - 62 * k, z("L1") + 18), (48 * k, 38 * k, 46 * k), deep)
+        fluid = z("L1") + float(rng.uniform(-25, 12)) * k
+        self._blob("stomach", (56 * k, y3 - 62 * k, z("L1") + 26), (46 * k, 38 * k, 54 * k), deep, fluid)
         for _ in range(22):
             c = (rng.uniform(-110, 110) * k, y3 - rng.uniform(30, 95) * k, rng.uniform(20, z("L1")))
             r = rng.uniform(14, 30) * k
-            self._blob("bowel", c, (r, r * rng.uniform(0.6, 1.2), r * rng.uniform(0.6, 1.5)), deep)
+            level = c[2] + float(rng.uniform(-0.3, 0.8)) * r if rng.random() < 0.25 else None
+            self._blob("bowel", c, (r, r * rng.uniform(0.6, 1.2), r * rng.uniform(0.6, 1.5)), deep, level)
         for _ in range(self.habitus.gas):
             c = (rng.uniform(-105, 105) * k, y3 - rng.uniform(50, 100) * k, rng.uniform(30, z("L1") + 20))
             r = rng.uniform(8, 24) * k

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
+
 import numpy as np
 import torch
 
 from spine_node.anatomy import levels
 from spine_node.phantom import arch
 from spine_node.phantom.body import Body
-from spine_node.phantom.drawing import FAR_MM, MARGIN_MM, SEMANTIC, Drawing, blend, fill_free, take_out
+from spine_node.phantom.drawing import (
+    FAR_MM,
+    MARGIN_MM,
+    SEMANTIC,
+    Drawing,
+    Solid,
+    blend,
+    fill_free,
+    take_out,
+)
 from spine_node.phantom.lattice import Field, Lattice
-from spine_node.phantom.shapes import Limb, Point, bounds, fillet_, smooth_min, union
+from spine_node.phantom.shapes import Limb, Point, bounds, fillet_, rod, smooth_min, union, unit
 from spine_node.phantom.skeleton import Bone, Skeleton
 
 BORDER_MM = 0.1
@@ -116,3 +127,21 @@ def disc_between(upper: Body, lower: Body) -> Body:
         concavity_mm=(-lower.concavity_mm[1], -upper.concavity_mm[0]),
         outline=upper.outline,
     )
+
+
+def bridges(skeleton: Skeleton, rng: np.random.Generator, chance: float = 0.02) -> list[Solid]:
+    """Bone grown across some discs, beside and before them: each half belongs to its own vertebra."""
+    out: list[Solid] = []
+    for upper, lower in itertools.pairwise(skeleton.bones):
+        if upper.level == "C1" or rng.random() > chance:
+            continue
+        ends = [np.array(b.plate_edges(w)) for b, w in ((upper.body, "inferior"), (lower.body, "superior"))]
+        for a, b in zip(*(e[[0, 2, 3]] for e in ends), strict=True):  # front, left, right
+            middle = (a + b) / 2
+            outward = unit(middle - (upper.body.inferior_mm + lower.body.superior_mm) / 2)
+            bulge = middle + outward * float(rng.uniform(0.5, 3.0))
+            thick = float(rng.uniform(1.5, 3.5))
+            for rim, bone in ((a, upper), (b, lower)):
+                value = levels.VERTEBRA_VALUES[bone.level]
+                out.append(Solid.of([rod(rim - 2 * outward, bulge, thick)], value, "body", 1.0))
+    return out
