@@ -15,6 +15,9 @@ from spine_node.parameters.catalogue import CATALOGUE
 from spine_node.parameters.model import Measurements, NotMeasured, Parameter
 from spine_node.segmentation.segmenter import Progress as Report
 
+PIPE_COLUMNS = 160
+"""Width of tables that no terminal shows."""
+
 ROWS = {definition.key: definition for definition in CATALOGUE}
 
 
@@ -45,9 +48,12 @@ def print_measurements(measurements: Measurements, *, as_json: bool) -> None:
 
 
 def print_tables(*tables: Table) -> None:
-    """Print tables on stdout."""
+    """Print tables on stdout; a file or a pipe gets them in full width."""
+    console = Console()
+    if not console.is_terminal:
+        console = Console(width=PIPE_COLUMNS)
     for table in tables:
-        Console().print(table)
+        console.print(table)
 
 
 def _per_vertebra(measurements: Measurements) -> Table:
