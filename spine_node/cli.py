@@ -234,15 +234,45 @@ def phantom(
     clean: Annotated[
         bool, typer.Option("--clean", help="A clean adult: little noise, no metal, moderate curves.")
     ] = False,
+    templates: Annotated[
+        Path | None, typer.Option(exists=True, help="Real shapes for its bones: see spine-node templates.")
+    ] = None,
 ) -> None:
     """Make a standing CBCT phantom: DICOM series, exact label map and exact parameters.
 
     Writes dicom/, labels.nii.gz and truth.json (the schema of measurements.json).
     """
     from spine_node.phantom.generate import generate
+    from spine_node.phantom.library import TemplateLibrary
     from spine_node.phantom.series import write_phantom
 
-    write_phantom(generate(seed, spacing_mm=spacing, clean=clean), out)
+    shapes = None if templates is None else TemplateLibrary.from_folder(templates)
+    made = generate(seed, spacing_mm=spacing, clean=clean, templates=shapes, template_share=1.0)
+    write_phantom(made, out)
+    print(out)
+
+
+@app.command()
+def templates(
+    folders: Annotated[
+        list[Path], typer.Argument(exists=True, help="Meshes, labelled scans, or folders of them.")
+    ],
+    out: Annotated[Path, typer.Option(dir_okay=False, help="Library file to write (.npz).")],
+) -> None:
+    """Cut vertebrae and sacra out of meshes and labelled scans, as shapes for phantoms.
+
+    Meshes (STL, OBJ, PLY) are named by level (L3.stl, L3_body.stl, sacrum.stl), scans are folders with
+    labels*.nii.gz. A templates.toml beside them tells axes, unit, licence, and whether the person serves
+    training or testing. Prints what is to be cited; what was left out, and why, goes to stderr.
+    """
+    from spine_node.phantom.library import TemplateLibrary
+
+    library = TemplateLibrary.from_folders(folders)
+    library.save(out)
+    for name, reason in library.left_out.items():
+        print(f"left out: {name}: {reason}", file=sys.stderr)
+    for line in library.card_lines():
+        print(line)
     print(out)
 
 

@@ -162,3 +162,19 @@ def test_a_label_map_is_measured_in_its_own_scheme(tmp_path: Path) -> None:
     run = spine_node("measure", path, "--scheme", "someone's")
     assert (run.returncode, run.stdout) == (FAILED, "")
     assert "none of spine, verse, totalsegmentator" in " ".join(run.stderr.replace("│", " ").split())
+
+
+def test_templates_are_cut_out_and_what_is_to_be_cited_is_printed(tmp_path: Path):
+    from spine_node.nifti import write_label_map
+    from tests.phantom.real_shapes import lumbar_labels
+
+    write_label_map(lumbar_labels(), tmp_path / "labels.nii.gz")
+    (tmp_path / "templates.toml").write_text('[[source]]\nname = "someone"\nlicence = "CC0"\n')
+    run = spine_node("templates", tmp_path, "--out", tmp_path / "shapes.npz")
+    assert run.returncode == DONE, run.stderr
+    assert "someone (L1, L2): CC0." in run.stdout
+    assert "left out: someone: L3: L3" in run.stderr
+    assert (tmp_path / "shapes.npz").exists()
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    refused_in_words(spine_node("templates", empty, "--out", tmp_path / "none.npz"), "gave no template")

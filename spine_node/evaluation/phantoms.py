@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from spine_node.errors import LabelMapRefused
 from spine_node.evaluation.cases import STRESS_SEED, TEMPLATE_SEED, Case, Scan, stamp_of
 
 if TYPE_CHECKING:
@@ -54,7 +55,12 @@ def templates(folder: Path, count: int, spacing_mm: float) -> list[Case]:
     """Phantoms whose vertebrae are those of a folder of templates that no training used."""
     from spine_node.phantom.library import TemplateLibrary
 
-    library = TemplateLibrary.from_folder(folder)
+    library = TemplateLibrary.from_folder(folder).split("test")
+    if not library.templates:
+        raise LabelMapRefused(
+            f'{folder} has no template that its sources give to testing (role = "test" in templates.toml): '
+            "those for training would measure what was memorised."
+        )
 
     def scan(seed: int) -> Callable[[], Scan]:
         return lambda: _scan_of(_generate(seed, spacing_mm=spacing_mm, templates=library, template_share=1.0))

@@ -76,6 +76,13 @@ class TemplateLibrary:
             )
         return cls(tuple(sorted(templates, key=lambda t: (t.source.name, _order(t.level)))), left_out)
 
+    @classmethod
+    def from_folders(cls, folders: Iterable[Path]) -> TemplateLibrary:
+        """All of several folders or library files together; see `from_folder`."""
+        found = [cls.from_folder(folder) for folder in folders]
+        left_out = {name: why for library in found for name, why in library.left_out.items()}
+        return cls(tuple(t for library in found for t in library.templates), left_out)
+
     def save(self, path: Path) -> None:
         """Write all templates to one file; a reader sees all of it or nothing."""
         arrays: dict[str, np.ndarray] = {}

@@ -1,8 +1,11 @@
 import numpy as np
 import pytest
 
+from spine_node.errors import LabelMapRefused
 from spine_node.evaluation import phantoms as module
-from spine_node.evaluation.phantoms import STRESSES, stress, synthetic
+from spine_node.evaluation.phantoms import STRESSES, stress, synthetic, templates
+from spine_node.phantom.library import TemplateLibrary
+from tests.phantom.real_shapes import OTHER, block_template
 
 
 @pytest.fixture
@@ -49,3 +52,11 @@ def test_a_narrow_field_shows_less(options, monkeypatch):
 def test_names_of_cases_tell_how_they_were_made():
     case = synthetic([2_000_003], spacing_mm=1.5, clean=True, painting="random")[0]
     assert case.name == "seed_2000003_1.5mm_whole_clean_random"
+
+
+def test_only_shapes_kept_for_testing_are_evaluated_on(tmp_path):
+    TemplateLibrary((block_template("L2"),), {}).save(tmp_path / "train.npz")
+    with pytest.raises(LabelMapRefused, match="no template that its sources give to testing"):
+        templates(tmp_path / "train.npz", 1, 3.0)
+    TemplateLibrary((block_template("L2"), block_template("L3", OTHER)), {}).save(tmp_path / "both.npz")
+    assert len(templates(tmp_path / "both.npz", 2, 3.0)) == 2

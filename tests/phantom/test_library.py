@@ -134,6 +134,14 @@ def test_an_empty_folder_is_refused(tmp_path: Path):
         TemplateLibrary.from_folder(tmp_path)
 
 
+def test_several_folders_make_one_library(tmp_path: Path):
+    blocks("L2").save(tmp_path / "a.npz")
+    TemplateLibrary((block_template("T9", OTHER),), {"x": "y"}).save(tmp_path / "b.npz")
+    library = TemplateLibrary.from_folders([tmp_path / "a.npz", tmp_path / "b.npz"])
+    assert [t.level for t in library.templates] == ["L2", "T9"]
+    assert library.left_out == {"x": "y"}
+
+
 def test_a_file_that_is_no_library_is_refused(tmp_path: Path):
     np.savez(tmp_path / "other.npz", a=np.zeros(3))
     with pytest.raises(LabelMapRefused, match="is no library of templates"):
