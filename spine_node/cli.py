@@ -48,7 +48,10 @@ Device = Annotated[
     str, typer.Option(callback=_device, help="auto (a GPU when there is one), cpu, or cuda:N.")
 ]
 Model = Annotated[
-    Path | None, typer.Option(exists=True, file_okay=False, help="Model bundle; default: models/spinenet.")
+    str,
+    typer.Option(
+        help="Folder of a bundle (ours or MONAI's), spinenet, totalsegmentator or totalsegmentator-fast."
+    ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print measurements.json instead of a table.")]
 
@@ -136,7 +139,7 @@ def analyse(
     ],
     as_json: AsJson = False,
     device: Device = "auto",
-    model: Model = None,
+    model: Model = "spinenet",
 ) -> None:
     """Segment and measure one series on disk. Sends nothing, needs no running node.
 
@@ -146,14 +149,12 @@ def analyse(
     from spine_node import pipeline
     from spine_node.dicom.series import read_series
     from spine_node.results import require_replaceable, write_results
-    from spine_node.segmentation.bundle import DEFAULT_BUNDLE
+    from spine_node.segmentation.plug import load_segmenter
     from spine_node.tables import print_measurements
 
     require_replaceable(out)
     series = read_series(series_dir)
-    from spine_node.segmentation.inference import BundleSegmenter  # slow: only once the data are good
-
-    segmenter = BundleSegmenter(model or DEFAULT_BUNDLE, device=device)
+    segmenter = load_segmenter(model, device)  # slow: only once the data are good
     with _progress("Analysing") as report:
         results = pipeline.analyse(series, segmenter, __version__, report)
         write_results(results, out)
@@ -168,13 +169,13 @@ def segment(
     ],
     out: Annotated[Path, typer.Option(dir_okay=False, help="Label map to write (.nii.gz).")],
     device: Device = "auto",
-    model: Model = None,
+    model: Model = "spinenet",
 ) -> None:
     """Segment one volume into a NIfTI label map. Measures nothing."""
     if not out.name.endswith((".nii", ".nii.gz")):
         raise typer.BadParameter(f"{out} would not be NIfTI: name it .nii.gz or .nii", param_hint="--out")
     from spine_node import nifti
-    from spine_node.segmentation.bundle import DEFAULT_BUNDLE
+    from spine_node.segmentation.plug import load_segmenter
 
     if source.is_dir():
         from spine_node.dicom.series import read_series
@@ -183,9 +184,7 @@ def segment(
         volume = read_volume(read_series(source))
     else:
         volume = nifti.read_volume(source)
-    from spine_node.segmentation.structures import segmenter_of  # slow: only once the data are good
-
-    segmenter = segmenter_of(model or DEFAULT_BUNDLE, device)
+    segmenter = load_segmenter(model, device, any_structure=True)  # slow: only once the data are good
     with _progress("Segmenting") as report:
         segmentation = segmenter.segment(volume, report)
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -318,12 +317,12 @@ def train(
     if out is not None and evaluate_on:
         from spine_node.evaluation.cases import TEST_SEED
         from spine_node.evaluation.run import evaluate as run_evaluation
-        from spine_node.segmentation.inference import BundleSegmenter
+        from spine_node.segmentation.plug import load_segmenter
         from spine_node.training.export import export
 
         seeds = range(TEST_SEED, TEST_SEED + evaluate_on)
         figures = run_evaluation(
-            BundleSegmenter(out, device=device), seeds=seeds, out=checkpoint.parent / "evaluation.json"
+            load_segmenter(out, device), seeds=seeds, out=checkpoint.parent / "evaluation.json"
         )
         export(checkpoint, out, **words, figures=figures)
     print(out or checkpoint)
@@ -353,7 +352,7 @@ def evaluate(
         Path | None, typer.Option(file_okay=False, help="Folder for figures, tables and pictures.")
     ] = None,
     device: Device = "auto",
-    model: Model = None,
+    model: Model = "spinenet",
 ) -> None:
     """Say how good a model is: outlines, names of levels, clinical numbers; each set by itself.
 
@@ -364,13 +363,12 @@ def evaluate(
     from spine_node.evaluation.run import evaluate_sets
     from spine_node.evaluation.sets import chosen
     from spine_node.evaluation.tables import tables
-    from spine_node.segmentation.bundle import DEFAULT_BUNDLE
-    from spine_node.segmentation.inference import BundleSegmenter
+    from spine_node.segmentation.plug import load_segmenter
     from spine_node.tables import print_tables
 
     folders = {"real": real, "standing": standing, "templates": templates}
     groups = chosen(sets or [], folders, count=cases, spacing_mm=spacing, clean=clean)
-    segmenter = BundleSegmenter(model or DEFAULT_BUNDLE, device=device)
+    segmenter = load_segmenter(model, device)
     where = str(getattr(segmenter, "device", device))
     figures = evaluate_sets(segmenter, groups, out=out, device_words=where, baselines=baselines)
     print_tables(*tables(figures))

@@ -141,10 +141,16 @@ class SeriesSettings(_Table):
 
 
 class ModelSettings(_Table):
-    """[model]: which bundle segments, and on what."""
+    """[model]: what segments, and on what."""
 
+    segmenter: Literal["bundle", "totalsegmentator", "totalsegmentator-fast"] = "bundle"
     bundle: Path = DEFAULT_BUNDLE
     device: Annotated[str, AfterValidator(_checked_device)] = "auto"
+
+    @property
+    def choice(self) -> str | Path:
+        """What `segmentation.plug` is to load."""
+        return self.bundle if self.segmenter == "bundle" else self.segmenter
 
 
 class EngineSettings(_Table):

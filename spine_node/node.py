@@ -30,7 +30,7 @@ from spine_node.logs import logger
 from spine_node.network.scp import StorageSCP
 from spine_node.network.scu import echo, send
 from spine_node.results import read_done
-from spine_node.segmentation.bundle import load_bundle
+from spine_node.segmentation.plug import identity_of
 from spine_node.workflows import ANALYSE, DELIVER, Engine, Work
 
 LOOK_EVERY_S = 0.25
@@ -53,7 +53,7 @@ def serve(settings: Settings, config_path: Path | None) -> None:
         If the port is taken.
     """
     stopping = _stop_signals()
-    identity = load_bundle(settings.model.bundle).identity
+    identity = identity_of(settings.model.choice)
     inbox = Inbox(settings.storage.inbox, settings.storage.reserve_bytes)
     url = settings.storage.database_url or database_url(settings.storage.database)
     ledger = Ledger(url)
@@ -126,7 +126,7 @@ def work(settings: Settings, parent: int | None = None) -> None:
 
 def check(settings: Settings) -> bool:
     """Print what this config means and call every destination by C-ECHO; True when all is well."""
-    identity = load_bundle(settings.model.bundle).identity
+    identity = identity_of(settings.model.choice)
     callers = ", ".join(settings.scp.callers) or "any sender"
     print(f"model         {identity.name} {identity.version}, SHA-256 {identity.sha256[:16]}")
     print(
@@ -230,10 +230,10 @@ class Analyses:
     """The work of the worker process: series in, results folder out."""
 
     def __init__(self, settings: Settings, ledger: Ledger, inbox: Inbox) -> None:
-        from spine_node.segmentation.inference import BundleSegmenter
+        from spine_node.segmentation.plug import load_segmenter
 
         self._settings, self._ledger, self._inbox = settings, ledger, inbox
-        self._segmenter = BundleSegmenter(settings.model.bundle, device=settings.model.device)
+        self._segmenter = load_segmenter(settings.model.choice, settings.model.device)
 
     def work(self) -> Work:
         """What the analysis queue does; this process never serves deliveries."""

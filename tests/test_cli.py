@@ -83,6 +83,8 @@ def test_a_folder_that_is_no_model_is_refused(tmp_path: Path) -> None:
     volume = write_nifti(tmp_path / "volume.nii.gz", np.zeros((8, 8, 8), np.float32))
     run = spine_node("segment", volume, "--out", tmp_path / "l.nii.gz", "--model", tmp_path / "model")
     refused_in_words(run, "not a model bundle")
+    run = spine_node("segment", volume, "--out", tmp_path / "l.nii.gz", "--model", "totalsegmentatr")
+    refused_in_words(run, "neither the folder of a bundle nor one of spinenet, totalsegmentator")
 
 
 def test_what_is_no_label_map_is_refused(tmp_path: Path) -> None:

@@ -54,9 +54,8 @@ def draft(
     method: Annotated[By, typer.Option(help="What shares out the bone between centres.")] = By.watershed,
     device: Annotated[str, typer.Option(help="auto, cpu, or cuda:N; for a model.")] = "auto",
     model: Annotated[
-        Path | None,
-        typer.Option(exists=True, file_okay=False, help="Model bundle; default: models/spinenet."),
-    ] = None,
+        str, typer.Option(help="Folder of a bundle, spinenet, totalsegmentator or totalsegmentator-fast.")
+    ] = "spinenet",
 ) -> None:
     """Make a first label map of an unlabelled scan, by the model or from body centres.
 
@@ -75,10 +74,9 @@ def draft(
         if points is not None:
             made = draft_by_centres(scan, points, method.value, report)
         else:
-            from spine_node.segmentation.bundle import DEFAULT_BUNDLE
-            from spine_node.segmentation.inference import BundleSegmenter
+            from spine_node.segmentation.plug import load_segmenter
 
-            made = draft_by_model(scan, BundleSegmenter(model or DEFAULT_BUNDLE, device=device), report)
+            made = draft_by_model(scan, load_segmenter(model, device), report)
     for path in write_draft(made, scan, out):
         print(path)
     for sentence in made.segmentation.quality:

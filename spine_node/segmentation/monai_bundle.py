@@ -18,6 +18,7 @@ from spine_node.anatomy.split import split
 from spine_node.errors import BundleRefused, SeriesRefused
 from spine_node.imaging.volume import Grid, LabelMap, Volume
 from spine_node.segmentation.canonical import averaged, indices_by_slab, interpolated
+from spine_node.segmentation.device import device_of
 from spine_node.segmentation.monai_config import MonaiBundle, load_monai_bundle
 from spine_node.segmentation.segmenter import ModelIdentity, Progress, Segmentation
 
@@ -45,8 +46,8 @@ class MonaiSegmenter:
 
     def __init__(self, folder: Path, device: str = "auto") -> None:
         self.bundle: MonaiBundle = load_monai_bundle(folder)
-        name = device if device != "auto" else ("cuda:0" if torch.cuda.is_available() else "cpu")
-        self.device = torch.device(name)
+        self.spacing_mm = max(self.bundle.spacing_mm)
+        self.device = device_of(device)
         self._network = _network(self.bundle).to(self.device)
 
     @property
