@@ -176,7 +176,8 @@ class Surroundings:
         k2 = ((u2 * u2 + v2 * v2).sqrt_() * 0.35).add_(u2 + v2, alpha=0.65).sqrt_()
         skin = k2.sub_(1).mul_(torch.minimum(width, depth))
         legs = torch.minimum(*[length(self.x - s * 92 * k, self.y - 8) for s in (-1, 1)])
-        skin = torch.where(self.z < -55 * k, legs - (86 * k * g + fat * 0.5), skin)
+        below = torch.sigmoid((-60 * k - self.z) / 9)
+        skin = torch.lerp(skin, legs - (86 * k * g + fat * 0.5), below.expand_as(skin))
         limbs: list[Limb] = []
         self.arms: list[Arm] = arms(self.skeleton, self.habitus.arms)
         for arm in self.arms:
@@ -192,7 +193,9 @@ class Surroundings:
         cavity = muscle + wall
         beside = length((self.x - sx) / 1.25, self.y - sy - 28 * k) - 44 * k
         cavity = torch.maximum(cavity, -beside)  # the back muscles
-        cavity = torch.maximum(cavity, torch.maximum(-self.z - 25, self.z - z("T12")))
+        # its roof is the diaphragm
+        roof = z("T12") + 32 * k * (1 - ((self.x - sx) / (105 * k)) ** 2)
+        cavity = torch.maximum(cavity, torch.maximum(-self.z - 25, 0.8 * (self.z - roof)))
         self._add("visceral_fat", cavity)
         self._organs(cavity, muscle + 4.0, sx, sy)
         self._chest(sx, sy)
