@@ -10,8 +10,9 @@ from pathlib import Path
 import numpy as np
 
 from spine_node import __version__, nifti
-from spine_node.anatomy.levels import POSTERIOR_OFFSET, VERTEBRA_VALUES
+from spine_node.anatomy.levels import LEVEL_OF_VALUE, POSTERIOR_OFFSET, VERTEBRA_VALUES
 from spine_node.anatomy.names import structure_named
+from spine_node.anatomy.split import split
 from spine_node.annotation.checks import UNKNOWN, Finding, findings
 from spine_node.annotation.draft import volumes_ml
 from spine_node.annotation.scans import Scan
@@ -25,6 +26,8 @@ def accept(
     scan: Scan, label_map: LabelMap, out: Path, *, unknown: Sequence[str] = (), force: bool = False
 ) -> list[Finding]:
     """Write image.nii.gz, labels.nii.gz and case.json into `out`; returns what looked odd.
+
+    Vertebrae whose body and posterior elements are one are parted by their shape.
 
     Parameters
     ----------
@@ -44,8 +47,9 @@ def accept(
     LabelMapRefused
         If the labels cannot be anatomy, the folder has a case already, or a name is not understood.
     """
-    labels = masked(label_map, unknown)
-    odd = findings(labels)
+    parted = split(label_map)
+    labels = masked(parted, unknown)
+    odd = findings(labels) + _parted(label_map, parted)
     errors = [f"{f.structure}: {f.words}" for f in odd if f.severity == "error"]
     if errors and not force:
         raise LabelMapRefused(
@@ -68,6 +72,12 @@ def accept(
     }
     (out / "case.json").write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return odd
+
+
+def _parted(before: LabelMap, after: LabelMap) -> list[Finding]:
+    words = "body and posterior elements were one, and were parted by shape: look at it"
+    values = np.unique(after.labels[before.labels != after.labels]).tolist()
+    return [Finding("warning", LEVEL_OF_VALUE[v - POSTERIOR_OFFSET], words) for v in values]
 
 
 def masked(label_map: LabelMap, unknown: Sequence[str]) -> LabelMap:

@@ -179,7 +179,8 @@ def _print_changes(changes: Changes, notes: list[str]) -> None:
             "surface mm, mean",
             "max",
         ):
-            table.add_column(heading, justify="left" if heading == "Structure" else "right")
+            first = heading == "Structure"
+            table.add_column(heading, justify="left" if first else "right", no_wrap=first)
         for row in changes.structures:
             gaps = (row.surface_mean_mm, row.surface_max_mm)
             table.add_row(

@@ -25,8 +25,8 @@ def draw_overview(volume: Volume, label_map: LabelMap, path: Path, title: str) -
     cuts = _cuts(label_map)
     figure, axes = _figure(title, cuts)
     for axis, points in zip(axes, cuts, strict=True):
-        _grey(axis, volume, points)
         labels = _sample(label_map.labels, label_map.grid, points, order=0)
+        _grey(axis, volume, points, labels > 0)
         for value in np.unique(labels[labels > 0]):
             if int(value) not in STRUCTURE_OF_VALUE:
                 continue
@@ -53,7 +53,7 @@ def draw_changes(
         if volume is None:
             axis.imshow(np.where(labels > 0, 0.35, 0.0), cmap="gray", vmin=0, vmax=1, origin="upper")
         else:
-            _grey(axis, volume, points)
+            _grey(axis, volume, points, labels > 0)
         for value in np.unique(labels[labels > 0]):
             axis.contour(labels == value, levels=[0.5], colors="white", linewidths=0.4)
         for kind, mask in kinds.items():
@@ -114,12 +114,13 @@ def _sample(values: NDArray[np.generic], grid: Grid, points: FloatArray, order: 
     return np.asarray(ndimage.map_coordinates(values, index, order=order, mode="constant", cval=values.min()))
 
 
-def _grey(axis, volume: Volume, points: FloatArray) -> None:  # type: ignore[no-untyped-def]
+def _grey(axis, volume: Volume, points: FloatArray, bone: NDArray[np.bool_]) -> None:  # type: ignore[no-untyped-def]
+    """The cut, from a little below soft tissue to bright bone, whatever metal and air are in it."""
     grey = _sample(volume.values, volume.grid, points, order=1).astype(float)
-    # Near the line of bodies, where no lung and no air decide what is dark.
     middle = grey[:, grey.shape[1] // 4 : 3 * grey.shape[1] // 4]
-    low, high = np.percentile(middle, (30, 99.5))
-    axis.imshow(grey, cmap="gray", vmin=low, vmax=max(high, low + 1), origin="upper")
+    low = float(np.percentile(middle, 30))
+    usual = float(np.median(grey[bone])) if bone.any() else float(np.percentile(middle, 95))
+    axis.imshow(grey, cmap="gray", vmin=low, vmax=low + max(2.2 * (usual - low), 1.0), origin="upper")
 
 
 def _figure(title: str, cuts: tuple[FloatArray, FloatArray]):  # type: ignore[no-untyped-def]

@@ -19,6 +19,9 @@ SEED_MM = 9.0
 SPAN_MM = {"sacrum": 75.0, "hip_left": 120.0, "hip_right": 120.0}
 """Farthest bone from the click that may belong to the structure."""
 
+SACRUM_HALF_WIDTH_MM = 58.0
+"""Midline to the sacroiliac joint and a little more: hip bones may have no click to hold their own."""
+
 SHAFT_MM = 48.0
 """From the centre of a femoral head outwards and down to the shaft, which is marked as background."""
 
@@ -66,7 +69,10 @@ def mark_pelvis(
         else:
             bone |= (away < SEED_MM) & (labels == 0)
             markers[away < SEED_MM] = number
-            allowed |= (away < SPAN_MM[name] * scale) & (below | (name != "sacrum"))
+            near = away < SPAN_MM[name] * scale
+            if name == "sacrum":
+                near &= below & (np.abs(x - centres[name][0]) < SACRUM_HALF_WIDTH_MM * scale)
+            allowed |= near
     edges = -ndimage.gaussian_filter(np.minimum(values, 2.0), 0.6)
     owner = watershed(edges, np.where(bone, markers, 0), mask=bone & (allowed | (markers > 0)))
     for number, name in enumerate(names, start=1):

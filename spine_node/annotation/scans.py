@@ -55,6 +55,8 @@ def read_scan(path: Path) -> Scan:
 def read_labels(path: Path, grid: Grid | None = None, frame_of_reference_uid: str | None = None) -> Labels:
     """A corrected label map: NIfTI, a DICOM Segmentation, or a folder of them.
 
+    Vertebrae that are one segment have the value of their body all over; `anatomy.split` parts them.
+
     Parameters
     ----------
     path : Path
@@ -74,7 +76,7 @@ def read_labels(path: Path, grid: Grid | None = None, frame_of_reference_uid: st
             raise LabelMapRefused(
                 f"{path} is DICOM, which has no grid of its own: give its image with --series."
             )
-        reading = seg_reading(path, grid, frame_of_reference_uid=frame_of_reference_uid)
+        reading = seg_reading(path, grid, frame_of_reference_uid=frame_of_reference_uid, whole="body")
         return Labels(reading.label_map, reading.notes)
     label_map = nifti.read_label_map(path)
     return Labels(label_map if grid is None else onto(label_map, grid, path.name), ())

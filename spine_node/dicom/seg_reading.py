@@ -119,7 +119,7 @@ def seg_reading(
         meaning, more = meanings_of(ds.SegmentSequence, path.name, ignore_unknown=unknown == "ignore")
         named.append(meaning)
         notes += more
-    _check_parts(named, whole)
+    notes += _check_parts(named, whole)
     contested = 0
     for place, ((path, _), meaning) in enumerate(zip(files, named, strict=True)):
         for number, found in meaning.items():
@@ -176,7 +176,7 @@ def _check_space(path: Path, ds: Dataset, frame_of_reference_uid: str | None) ->
         )
 
 
-def _check_parts(named: Sequence[dict[int, Named]], whole: str) -> None:
+def _check_parts(named: Sequence[dict[int, Named]], whole: str) -> list[str]:
     """See that every vertebra comes with its posterior elements apart, unless whole ones are wanted."""
     every = [found for meaning in named for found in meaning.values()]
     apart = {found.structure for found in every if found.part == "posterior"}
@@ -186,6 +186,7 @@ def _check_parts(named: Sequence[dict[int, Named]], whole: str) -> None:
             f"body and posterior elements are one segment in {', '.join(alone)}; two were expected "
             f'("{alone[0]} body" and "{alone[0]} posterior elements").'
         )
+    return [f"body and posterior elements are one segment in {', '.join(alone)}."] if alone else []
 
 
 def _paint(

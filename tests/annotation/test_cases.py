@@ -64,3 +64,13 @@ def test_a_case_is_never_overwritten(scan: Scan, tmp_path: Path) -> None:
 def test_an_unknown_name_is_refused(scan: Scan, tmp_path: Path) -> None:
     with pytest.raises(LabelMapRefused, match="'liver' names no structure"):
         accept(scan, MAP, tmp_path / "one", unknown=["liver"])
+
+
+def test_whole_vertebrae_are_parted_before_anything_learns_from_them(scan: Scan, tmp_path: Path) -> None:
+    """As in VerSe, TotalSegmentator, or a result of the node: an arch is never learned as a body."""
+    whole = LabelMap(MAP.grid, np.where(MAP.labels > 100, MAP.labels - 100, MAP.labels).astype(np.uint8))
+    odd = accept(scan, whole, tmp_path / "cases" / "one")
+    assert [finding.structure for finding in odd if "parted by shape" in finding.words] == ["L1", "L2", "L3"]
+    _, label_map = FolderStream(tmp_path / "cases").make("one", 3.0)
+    arch = MAP.labels == 121
+    assert (label_map.labels[arch] == 121).mean() > 0.8

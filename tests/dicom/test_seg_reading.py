@@ -68,7 +68,9 @@ def test_whole_vertebrae_need_a_word_from_the_caller(series: ImageSeries, tmp_pa
     with pytest.raises(LabelMapRefused, match="one segment in L1, L2; two were expected"):
         read_seg(path, series.grid)
     whole = np.where(label_map.labels == 120, 20, label_map.labels)
-    assert np.array_equal(read_seg(path, series.grid, whole="body").labels, whole)
+    read = seg_reading(path, series.grid, whole="body")
+    assert np.array_equal(read.label_map.labels, whole)
+    assert read.notes == ("body and posterior elements are one segment in L1, L2.",)
 
 
 def _shuffle_frames(seg: Dataset) -> None:
