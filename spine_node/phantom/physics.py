@@ -1,7 +1,8 @@
 """What a cone-beam scanner does to an image: blur, noise, shading, rings, truncation, motion.
 
-Fast image-domain approximations, each drawn with its own probability. Nothing here moves a structure by
-more than a fraction of a voxel of the blur, so that the label map stays exact.
+Fast image-domain approximations, each drawn with its own probability. Where a patient sways, labels and
+landmarks go along (`Scanner.sway_mm`); nothing else here moves a structure by more than a fraction of its
+blur, so that the label map stays exact.
 """
 
 from __future__ import annotations

@@ -50,7 +50,9 @@ def _margins(field: Field, axis: int, reach: int, wrap: bool) -> tuple[Field, Fi
     n = field.shape[axis]
     if wrap:
         first = torch.arange(-reach, 0, device=field.device) % n
-        return field.index_select(axis, first), field.index_select(axis, torch.arange(reach) % n)
+        return field.index_select(axis, first), field.index_select(
+            axis, torch.arange(reach, device=field.device) % n
+        )
     size = list(field.shape)
     size[axis] = reach
     return field.narrow(axis, 0, 1).expand(size), field.narrow(axis, n - 1, 1).expand(size)
