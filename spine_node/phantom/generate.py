@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from spine_node.anatomy.landmarks import Endplate, Spine
 from spine_node.imaging.volume import Grid, LabelMap, Volume
 from spine_node.parameters.model import Measurements
-from spine_node.phantom import implants, paint, physics, tissue, truth
+from spine_node.phantom import implants, paint, physics, truth
 from spine_node.phantom.drawing import Solid
+from spine_node.phantom.habitus import Habitus
 from spine_node.phantom.lattice import Lattice
 from spine_node.phantom.library import TemplateLibrary
 from spine_node.phantom.person import SpineSpec
@@ -105,7 +106,7 @@ def generate(
         at = Lattice.of(grid, np.linalg.inv(to_patient), chosen_device(device))
         drawn_scanner = physics.Scanner.draw(rng, clean=clean)
         scanner = scanner or drawn_scanner
-        habitus = tissue.Habitus.draw(rng)
+        habitus = Habitus.draw(rng)
         # what came later has numbers of its own, so that it changes none of those drawn before
         later = np.random.default_rng([seed, 5])
         more: list[Solid] = []

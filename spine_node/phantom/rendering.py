@@ -18,6 +18,7 @@ from spine_node.phantom import implants, paint, physics, scene, tissue
 from spine_node.phantom import layers as fields
 from spine_node.phantom.arms import arm_bones
 from spine_node.phantom.drawing import Solid
+from spine_node.phantom.habitus import Habitus
 from spine_node.phantom.lattice import Field, Lattice
 from spine_node.phantom.skeleton import Skeleton
 from spine_node.phantom.smoothing import halo, smooth, taps, weigh
@@ -55,7 +56,7 @@ class Rendering:
         skeleton: Skeleton,
         at: Lattice,
         scanner: physics.Scanner,
-        habitus: tissue.Habitus,
+        habitus: Habitus,
         palette: paint.Palette,
         metal: implants.Metal,
         seed: int,

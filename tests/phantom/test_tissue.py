@@ -9,12 +9,13 @@ import pytest
 import torch
 
 from spine_node.phantom.arms import Arm, ArmPosture, arm_bones
+from spine_node.phantom.habitus import Habitus
 from spine_node.phantom.lattice import Lattice
 from spine_node.phantom.layers import Layer
 from spine_node.phantom.pose import standing_spec
 from spine_node.phantom.scene import SEMANTIC, Scene
 from spine_node.phantom.skeleton import build
-from spine_node.phantom.tissue import Habitus, Surroundings
+from spine_node.phantom.tissue import Surroundings
 
 PERSON = build(standing_spec())
 STEP_MM = 6.0
