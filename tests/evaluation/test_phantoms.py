@@ -60,3 +60,15 @@ def test_only_shapes_kept_for_testing_are_evaluated_on(tmp_path):
         templates(tmp_path / "train.npz", 1, 3.0)
     TemplateLibrary((block_template("L2"), block_template("L3", OTHER)), {}).save(tmp_path / "both.npz")
     assert len(templates(tmp_path / "both.npz", 2, 3.0)) == 2
+
+
+def test_template_phantoms_are_all_dressed_in_the_shapes_kept_for_testing(options, tmp_path):
+    TemplateLibrary((block_template("L2", OTHER),), {}).save(tmp_path / "shapes.npz")
+    (case,) = templates(tmp_path / "shapes.npz", 1, 4.0)
+    assert case.group == "templates"
+    assert case.stamp.startswith("shapes.npz:")
+    case.make()
+    (asked,) = options
+    assert asked["seed"] == module.TEMPLATE_SEED
+    assert asked["template_share"] == 1.0
+    assert [t.level for t in asked["templates"].templates] == ["L2"]
