@@ -62,7 +62,12 @@ class Batches:
 
     def __init__(self, patches: Callable[[int], Sequence[Patch]], *, threads: int, pin: bool) -> None:
         self._patches, self._pin = patches, pin
-        self._pool = ThreadPoolExecutor(threads, "patches") if threads else None
+        # One core each: every thread would otherwise start as many of its own as there are cores.
+        self._pool = (
+            ThreadPoolExecutor(threads, "patches", initializer=torch.set_num_threads, initargs=(1,))
+            if threads
+            else None
+        )
         self._coming: dict[int, Future[Batch]] = {}
         self._reach = AHEAD * threads
 

@@ -14,6 +14,7 @@ from spine_node.errors import ConfigRefused
 from spine_node.segmentation.architecture import Architecture
 from spine_node.segmentation.bundle import load_bundle
 from spine_node.segmentation.classes import Structure
+from spine_node.training import train as module
 from spine_node.training.export import export
 from spine_node.training.recipe import Recipe, Validation
 from spine_node.training.samples import CaseStore
@@ -161,6 +162,17 @@ def test_looking_at_held_out_cases_changes_nothing_of_the_training(run_dir, tmp_
     dice = [r["dice"] for r in records(other)]
     assert len(dice) == 3
     assert 0 <= dice[-1]["vertebral_body"] <= 1
+
+
+def test_patches_made_ahead_by_threads_teach_the_same(run_dir, tmp_path_factory, monkeypatch):
+    """As beside a GPU: a step's batch follows from its number, whoever makes it and when."""
+    other = tmp_path_factory.mktemp("ahead")
+    (other / "cases").symlink_to(run_dir / "cases")
+    steady = replace(SMALL, minutes=1e9, batch=2)
+    inline = read_checkpoint(run(run_dir, 4, steady))["network"]
+    monkeypatch.setattr(module, "_patch_threads", lambda *_: 2)
+    ahead = read_checkpoint(run(other, 4, steady))["network"]
+    assert all(torch.equal(ahead[name], weights) for name, weights in inline.items())
 
 
 def test_a_resumed_run_says_that_it_is_one(run_dir, capsys):
