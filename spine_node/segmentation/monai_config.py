@@ -96,7 +96,9 @@ def load_monai_bundle(folder: Path) -> MonaiBundle:
         )
     digest, checked = _check_weights(folder, weights, metadata)
     quality = () if checked else (f"The model bundle {folder.name} names no checksum of its weights.",)
-    identity = ModelIdentity(str(metadata.get("name", folder.name)), str(metadata.get("version", "")), digest)
+    identity = ModelIdentity(
+        str(metadata.get("name", folder.name)), str(metadata.get("version") or "unknown"), digest
+    )
     return MonaiBundle(
         folder, identity, weights, network, arguments, reader.spacing(), reader.axcodes(), reader.scaling(),
         reader.roi_size(metadata), reader.overlap(), values, channels, quality,
