@@ -99,15 +99,15 @@ def _stressed(index: int, spacing_mm: float) -> Phantom:
 
 
 def _person(kind: str, start: int) -> tuple[int, SpineSpec]:
-    """The first seed from `start` on whose person is of this kind, and the person."""
+    """The first seed from `start` on whose person is of this kind and no other, and the person."""
     from spine_node.phantom.pose import LEVELS_DOWN, random_spec
 
     for seed in range(start, start + 1000):
         spec = random_spec(np.random.default_rng(seed))
         levels = tuple(s.level for s in spec.segments)
         steepest = max((abs(c.angle_deg) for c in spec.curves), default=0.0)
-        unusual = {"scoliosis": steepest >= STRESS_CURVE_DEG, "numbering": levels != LEVELS_DOWN}
-        if unusual.get(kind, True):
+        seen = {"scoliosis": steepest >= STRESS_CURVE_DEG, "numbering": levels != LEVELS_DOWN}
+        if all(there == (name == kind) for name, there in seen.items()):  # one difficulty at a time
             return seed, spec
     raise AssertionError(f"none of 1000 people has {kind}: the generator draws none any more")
 

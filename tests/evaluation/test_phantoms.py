@@ -27,6 +27,7 @@ def test_stress_is_what_it_says(options):
     assert len(numbering["spec"].segments) != 24
     assert len(implants["metal"].parts) > 1
     assert not any(one["metal"].parts for one in (scoliosis, numbering, truncation, noise))
+    assert {len(one["spec"].segments) for one in (scoliosis, implants, truncation, noise)} == {24}
     assert truncation["scanner"].field_radius_mm < 120
     assert noise["scanner"].noise > 140
 
