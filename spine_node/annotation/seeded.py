@@ -18,16 +18,11 @@ from scipy import ndimage
 from spine_node.anatomy.levels import POSTERIOR_OFFSET, VERTEBRA_VALUES
 from spine_node.annotation.pelvis import mark_pelvis
 from spine_node.annotation.sites import Site, sites
+from spine_node.annotation.working import on_grid, window_of, working_volume
 from spine_node.errors import LabelMapRefused
 from spine_node.imaging.volume import FloatArray, Grid, LabelMap, Volume
 
 Method = Literal["watershed", "random-walker"]
-
-FINEST_MM, COARSEST_MM = 1.0, 1.5
-"""Spacing of the grid worked on: finer voxels are averaged, coarser ones interpolated."""
-
-MARGIN_MM = 75.0
-"""Kept around the vertebral centres: transverse processes, heads of ribs, spinous processes."""
 
 REACH = 1.15
 """Largest body, as a multiple of the outline found."""
@@ -91,57 +86,6 @@ def seeded(
     return LabelMap(volume.grid, on_grid(labels, work.grid, volume.grid))
 
 
-def working_volume(volume: Volume, centres: Mapping[str, FloatArray]) -> Volume:
-    """The part around the centres, upright and isotropic, array order (z, y, x)."""
-    spacing = float(np.clip(volume.grid.spacing_mm.min(), FINEST_MM, COARSEST_MM))
-    points = np.array(list(centres.values()))
-    size = np.array(volume.grid.shape)
-    corners = volume.grid.to_mm(np.array(np.meshgrid(*[(0, n - 1) for n in size])).reshape(3, -1).T)
-    low = np.maximum(points.min(axis=0) - MARGIN_MM, corners.min(axis=0))
-    high = np.minimum(points.max(axis=0) + MARGIN_MM, corners.max(axis=0))
-    shape = np.maximum(np.floor((high - low) / spacing + 1e-6).astype(int) + 1, 1)[::-1]
-    affine = np.eye(4)
-    affine[:3, :3] = np.eye(3)[:, ::-1] * spacing
-    affine[:3, 3] = low
-    grid = Grid((int(shape[0]), int(shape[1]), int(shape[2])), affine)
-    values = volume.values.astype(np.float32)
-    blur = 0.35 * spacing / volume.grid.spacing_mm
-    if (blur > 0.5).any():
-        values = ndimage.gaussian_filter(values, np.where(blur > 0.5, blur, 0))
-    return Volume(grid, _sampled(values, volume.grid, grid))
-
-
-def on_grid(labels: NDArray[np.uint8], source: Grid, target: Grid) -> NDArray[np.uint8]:
-    """Labels of the nearest voxel; 0 beyond the working grid."""
-    out = np.zeros(target.shape, np.uint8)
-    corners = source.to_mm(np.array(np.meshgrid(*[(0, n - 1) for n in source.shape])).reshape(3, -1).T)
-    reach = target.to_index(corners)
-    low = np.clip(np.floor(reach.min(axis=0)), 0, target.shape).astype(int)
-    high = np.clip(np.ceil(reach.max(axis=0)) + 1, 0, target.shape).astype(int)
-    for first in range(low[0], high[0], 16):
-        last = (min(first + 16, high[0]), high[1], high[2])
-        box = (slice(first, last[0]), slice(low[1], last[1]), slice(low[2], last[2]))
-        at = np.moveaxis(source.to_index(_points(target, (first, low[1], low[2]), last)), -1, 0)
-        out[box] = ndimage.map_coordinates(labels, at, order=0, mode="constant", cval=0)
-    return out
-
-
-def _sampled(values: NDArray[np.float32], source: Grid, target: Grid) -> NDArray[np.float32]:
-    out = np.empty(target.shape, np.float32)
-    lowest = float(values.min())
-    for first in range(0, target.shape[0], 16):
-        last = min(first + 16, target.shape[0])
-        at = np.moveaxis(source.to_index(_points(target, (first, 0, 0), (last, *target.shape[1:]))), -1, 0)
-        out[first:last] = ndimage.map_coordinates(values, at, order=1, mode="constant", cval=lowest)
-    return out
-
-
-def _points(grid: Grid, first: Sequence[int], last: Sequence[int]) -> FloatArray:
-    """LPS mm of a box of voxels, shape (i, j, k, 3)."""
-    ranges = [np.arange(a, b) for a, b in zip(first, last, strict=True)]
-    return grid.to_mm(np.stack(np.meshgrid(*ranges, indexing="ij"), axis=-1))
-
-
 def divided(
     values: NDArray[np.floating],
     markers: NDArray[np.int8],
@@ -180,21 +124,9 @@ def _reached(mask: NDArray[np.bool_], markers: NDArray[np.int32]) -> NDArray[np.
     return np.asarray(held[pieces])
 
 
-Window = tuple[slice, slice, slice]
-
-
-def _window(grid: Grid, low_mm: FloatArray, high_mm: FloatArray) -> tuple[Window, FloatArray]:
-    """Index ranges of an LPS box and the LPS mm of its voxels, shape (..., 3)."""
-    index = np.stack([grid.to_index(low_mm), grid.to_index(high_mm)])
-    first = np.clip(np.floor(index.min(axis=0)), 0, np.array(grid.shape) - 1).astype(int)
-    last = np.clip(np.ceil(index.max(axis=0)) + 1, first + 1, grid.shape).astype(int)
-    window = tuple(slice(int(a), int(b)) for a, b in zip(first, last, strict=True))
-    return (window[0], window[1], window[2]), _points(grid, first.tolist(), last.tolist())
-
-
 def _mark_body(work: Volume, labels: NDArray[np.uint8], site: Site, method: Method) -> None:
     reach = np.array([site.width_mm, site.depth_mm, 1.6 * site.size.height_mm * site.scale]) * 0.9
-    window, points = _window(work.grid, site.centre_mm - reach, site.centre_mm + reach)
+    window, points = window_of(work.grid, site.centre_mm - reach, site.centre_mm + reach)
     local = site.local(points)
     values = (work.values[window] - site.soft) / max(site.bone - site.soft, 1e-6)
     values = np.clip(values, -0.5, 2.0)
@@ -209,7 +141,9 @@ def _mark_body(work: Volume, labels: NDArray[np.uint8], site: Site, method: Meth
     # The outline found is the likeliest border: an edge far within it is marrow or a vessel.
     edges *= 0.4 + 0.6 * np.exp(-0.5 * ((radius - 1.0) / 0.15) ** 2)
     room = (radius < REACH + 0.3) & site.between_endplates(points, -2.0 - 2 * spacing)
-    body = divided(values / 2, markers, room, method, edges) & allowed
+    # For the walker the outline found is an edge too: it would stop at the cortex's inner face.
+    expected = ndimage.gaussian_filter(((radius < 1.0) & site.between_endplates(points)) * 1.0, 0.7)
+    body = divided(0.25 * np.clip(values, 0.0, 1.5) + 0.5 * expected, markers, room, method, edges) & allowed
     body = _smooth(body)
     own = labels[window]
     own[body & (own == 0)] = VERTEBRA_VALUES[site.level]
@@ -259,7 +193,7 @@ def _mark_posterior(
         for y in (canal[1] - site.canal_depth_mm, behind)
         for z in (-(0.5 * size.height_mm + size.disc_mm + drop + 8) * scale, 0.9 * size.height_mm * scale)
     ]
-    window, points = _window(work.grid, np.min(corners, axis=0), np.max(corners, axis=0))
+    window, points = window_of(work.grid, np.min(corners, axis=0), np.max(corners, axis=0))
     values = (work.values[window] - site.soft) / max(site.bone - site.soft, 1e-6)
     values = np.clip(values, -1.0, 3.0)
     own = labels[window]
