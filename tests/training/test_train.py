@@ -33,6 +33,7 @@ SMALL = Recipe(
     cases_at_start=2,
     save_every_s=0.2,
     workers=0,
+    precision="float32",
     streams=(ToyStream(validate=1),),
     validation=Validation(every_minutes=0, patches=2),
 )
@@ -59,8 +60,9 @@ def records(folder):
     return [json.loads(line) for line in (folder / CURVE).read_text().splitlines()]
 
 
-def test_the_loss_falls(run_dir):
-    run(run_dir, 20)
+@pytest.mark.parametrize("precision", ["float32", "bfloat16"])
+def test_the_loss_falls(run_dir, precision):
+    run(run_dir, 20, replace(SMALL, precision=precision))
     loss = [r["loss"] for r in records(run_dir)]
     assert len(loss) == 20
     assert np.mean(loss[-5:]) < 0.9 * np.mean(loss[:5])
