@@ -39,6 +39,9 @@ BODY_SHARE = (0.35, 2.2), (0.12, 4.0)
 ARCH_SHARE = (0.1, 2.5)
 """Posterior elements over their body, by volume."""
 
+APART_MM = 3.0
+"""Gap between a body and its posterior elements that is still a matter of outlines."""
+
 BACKWARDS_MM = 3.0
 """How far a body may lie above the one that should be above it, before the order is wrong."""
 
@@ -123,11 +126,13 @@ def _bodies_with_arches(
 
 def _touch(label_map: LabelMap, value: int, every: dict[int, Box]) -> bool:
     pair = every[value], every[value + POSTERIOR_OFFSET]
+    steps = max(1, round(APART_MM / float(label_map.grid.spacing_mm.max())))
     box = tuple(
-        slice(max(min(a.start, b.start) - 1, 0), max(a.stop, b.stop) + 1) for a, b in zip(*pair, strict=True)
+        slice(max(min(a.start, b.start) - steps, 0), max(a.stop, b.stop) + steps)
+        for a, b in zip(*pair, strict=True)
     )
     here = label_map.labels[box]
-    grown: NDArray[np.bool_] = ndimage.binary_dilation(here == value, structure=_ALL)
+    grown: NDArray[np.bool_] = ndimage.binary_dilation(here == value, _ALL, steps)
     return bool((grown & (here == value + POSTERIOR_OFFSET)).any())
 
 

@@ -20,6 +20,10 @@ app = typer.Typer(
 )
 
 
+LONGEST_LIST = 12
+"""Relabellings printed one by one, the largest; the JSON has all."""
+
+
 class By(StrEnum):
     """How a draft is made from centres."""
 
@@ -191,8 +195,10 @@ def _print_changes(changes: Changes, notes: list[str]) -> None:
             )
         print_tables(table)
     print(f"Unchanged: {', '.join(changes.unchanged) or 'nothing'}.")
-    for relabelled in changes.relabelled:
+    for relabelled in changes.relabelled[:LONGEST_LIST]:
         print(f"Relabelled {relabelled.source} -> {relabelled.target}: {relabelled.ml:.2f} ml")
+    if more := changes.relabelled[LONGEST_LIST:]:
+        print(f"Relabelled in {len(more)} other ways: {sum(r.ml for r in more):.2f} ml")
     for word, names in (("New", changes.new), ("Gone", changes.gone)):
         if names:
             print(f"{word}: {', '.join(names)}")
