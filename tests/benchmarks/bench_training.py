@@ -19,6 +19,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -32,8 +33,11 @@ ROOT = Path(__file__).parents[2]
 
 
 def trained(command: list[str], moments_s: list[float]) -> int:
-    """Run the command; kill it so many seconds after each start, and let the last one end by itself."""
-    steps = 0
+    """Run the command, killed so many seconds after each start; the last start ends by itself.
+
+    Returns how often it was killed: a run may be done before.
+    """
+    kills = 0
     for moment in [*moments_s, None]:
         process = subprocess.Popen(command, cwd=ROOT, start_new_session=True)
         try:
@@ -42,12 +46,12 @@ def trained(command: list[str], moments_s: list[float]) -> int:
             os.kill(process.pid, signal.SIGKILL)
             process.wait()
             print(f"killed after {moment:.0f} s", file=sys.stderr)
-            steps += 1
+            kills += 1
             continue
         if status:
             sys.exit(f"the training ended with status {status}")
-        return steps
-    return steps
+        return kills
+    return kills
 
 
 def main() -> None:
@@ -88,11 +92,16 @@ def main() -> None:
         figures = evaluate(
             segmenter, seeds=seeds, spacing_mm=3.0, out=asked.out / "evaluation.json", baselines=False
         )
-        model = figures["sets"]["synthetic"]["rows"]["model"]
-        for name, value in model["nameless"].items():
-            print(f"{name}: Dice {value['mean']:.3f}, lowest {value['least']:.3f}")
-        for name, group in model["outlines"].items():
-            print(f"{name}: Dice {group['dice']['mean']:.3f}, lowest {group['dice']['least']:.3f}")
+        print_dice(figures["sets"]["synthetic"]["rows"]["model"])
+
+
+def print_dice(model: dict[str, Any]) -> None:
+    """Dice by group; "without names" forgets which vertebra is which."""
+    for name, value in model["nameless"].items():
+        if value is not None:
+            print(f"without names, {name}: {value['mean']:.3f}, lowest {value['least']:.3f}")
+    for name, group in model["outlines"].items():
+        print(f"{name}: Dice {group['dice']['mean']:.3f}, lowest {group['dice']['least']:.3f}")
 
 
 if __name__ == "__main__":

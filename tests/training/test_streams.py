@@ -117,3 +117,11 @@ def test_templates_of_test_persons_are_never_trained_on(tmp_path):
     TemplateLibrary((theirs,), {}).save(tmp_path / "theirs.npz")
     with pytest.raises(ConfigRefused, match="no template that its sources give to training"):
         PhantomStream(templates=tmp_path / "theirs.npz").words()
+
+
+def test_repainted_scans_have_other_greys_and_the_same_bones(folder):
+    stream = FolderStream(folder, repaint=0.5, repaint_count=2)
+    plain, again, other = (stream.make(case, 3.0) for case in ("one", "one~0", "one~1"))
+    assert np.array_equal(stream.make("one~0", 3.0)[0].values, again[0].values)
+    assert again[0].values.std() != pytest.approx(other[0].values.std(), rel=1e-3)
+    assert set(np.unique(again[1].labels)) == set(np.unique(plain[1].labels))
