@@ -20,7 +20,7 @@ from spine_node.anatomy.levels import (
 )
 from spine_node.anatomy.pieces import EDGE_AREA_MM2, WORTH_SAYING, Pieces, absent_levels, vertebrae_in
 from spine_node.anatomy.sacrum import Seed, find_s1, seed_of_shape
-from spine_node.anatomy.split import split
+from spine_node.anatomy.split import BY_SHAPE, split
 from spine_node.anatomy.symmetry import mirrored_axes
 from spine_node.errors import LabelMapRefused
 from spine_node.geometry.angles import angle_between_deg
@@ -64,8 +64,10 @@ def locate(label_map: LabelMap, vertical: Vertical | None = None) -> Spine:
     vertical = vertical or Vertical()
     found = boxes(label_map)
     parted = split(label_map, found)
+    said_of_parts = []
     if parted is not label_map:
         label_map, found = parted, boxes(parted)
+        said_of_parts = [BY_SHAPE]
     pieces, missing, islands = vertebrae_in(label_map, found)
     if not pieces and SACRUM not in found:
         raise LabelMapRefused(
@@ -74,7 +76,7 @@ def locate(label_map: LabelMap, vertical: Vertical | None = None) -> Spine:
             "Nothing was measured."
         )
     missing |= absent_levels(pieces)
-    quality = [*islands, *_unknown(found), *_thick(label_map), *_disorder(pieces, vertical)]
+    quality = [*said_of_parts, *islands, *_unknown(found), *_thick(label_map), *_disorder(pieces, vertical)]
     guesses = rough_axes(pieces, vertical.direction)
     vertebrae = []
     for piece in pieces:

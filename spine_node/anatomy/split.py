@@ -21,6 +21,9 @@ from spine_node.imaging.components import Blob, Box, boxes, cut_out
 from spine_node.imaging.surface import Field, field_of
 from spine_node.imaging.volume import FloatArray, LabelMap
 
+BY_SHAPE = "Vertebrae labelled in one piece were parted into body and posterior elements by their shape."
+"""Sentence for a report on a label map that `split` changed."""
+
 ODD_DEPTH_MM = 4.0
 """A canal this much nearer or further than those of the levels around it was not the canal."""
 

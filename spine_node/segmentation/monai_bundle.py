@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from spine_node.anatomy.femur import keep_heads
 from spine_node.anatomy.levels import VERTEBRA_VALUES
 from spine_node.anatomy.schemes import FEMUR_VALUES
-from spine_node.anatomy.split import split
+from spine_node.anatomy.split import BY_SHAPE, split
 from spine_node.errors import BundleRefused, SeriesRefused
 from spine_node.imaging.volume import Grid, LabelMap, Volume
 from spine_node.segmentation.canonical import averaged, indices_by_slab, interpolated
@@ -89,7 +89,8 @@ class MonaiSegmenter:
         heads, said = keep_heads(LabelMap(volume.grid, labels), FEMUR_VALUES)
         parted = split(heads)
         say(1.0, "segmented")
-        return Segmentation(parted, self.identity, (*self.bundle.quality, *said))
+        by_shape = () if parted is heads else (BY_SHAPE,)
+        return Segmentation(parted, self.identity, (*self.bundle.quality, *said, *by_shape))
 
     def _inferred(self, image: NDArray[np.float32], known: list[int]) -> torch.Tensor:
         """Softmax of everything else, then of each known channel: shape (1, 1 + n, ...), on the CPU."""
@@ -187,7 +188,7 @@ def _network(bundle: MonaiBundle) -> torch.nn.Module:
     try:
         network: torch.nn.Module = getattr(nets, bundle.network)(**bundle.arguments)
         network.load_state_dict(weights)
-    except (TypeError, ValueError, RuntimeError, KeyError) as error:
+    except (TypeError, ValueError, RuntimeError, KeyError, ImportError) as error:
         raise BundleRefused(
             f"the weights in {bundle.weights} do not fit the network that the bundle names "
             f"({bundle.network}, "

@@ -97,6 +97,7 @@ def test_its_vertebrae_become_ours_with_body_and_arch(installed: Path, lumbar: L
     spine = locate(found.label_map)
     assert all((v := spine.vertebra(level)) is not None and v.axes is not None for level in LEVELS)
     assert found.model == segmenter.identity
+    assert any("by their shape" in sentence for sentence in found.quality)
 
 
 def test_it_is_asked_for_what_is_measured_and_no_more(installed: Path, lumbar: LabelMap) -> None:
