@@ -81,6 +81,14 @@ def _parameter(key: str, every: Row) -> str:
         key,
         f"{own['measured']}/{own['expected']}" + (f", {own['false']} false" if own.get("false") else ""),
         *(number(own["mae"]), number(own["bias"], "+.1f"), limits, number(own["largest"]), own["unit"]),
-        *(number(f[key]["mae"]) if key in f else "-" for row, f in every.items() if row != "model"),
+        *(_other(f.get(key)) for row, f in every.items() if row != "model"),
     ]
     return "| " + " | ".join(cells) + " |"
+
+
+def _other(own: Row | None) -> str:
+    """The mean error, and of how many where some were not measured: a mean over the easy ones flatters."""
+    if own is None or own["mae"] is None:
+        return "-"
+    some = own["measured"] < own["expected"]
+    return number(own["mae"]) + (f" ({own['measured']}/{own['expected']})" if some else "")

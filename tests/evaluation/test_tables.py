@@ -1,5 +1,6 @@
 """Tables, Markdown and CSV of an evaluation: each set by itself, the model beside floor and ceiling."""
 
+import copy
 import csv
 
 import pytest
@@ -53,6 +54,13 @@ def test_a_card_says_what_its_figures_are_of(figures):
     widths = {line.count("|") for line in text.splitlines() if line.startswith(("| body", "| structure"))}
     assert len(widths) == 1
     assert "| COBB | 0/1 | - | - | - | - | deg |" in text
+
+
+def test_an_error_of_some_says_of_how_many(figures):
+    rows = copy.deepcopy(figures)
+    floor = rows["sets"]["real"]["rows"]["floor"]["parameters"]["PI"]
+    floor |= {"mae": 1.4, "measured": 1, "expected": 4}
+    assert "| 1.4 (1/4) |" in markdown(rows)
 
 
 def test_csv_has_a_line_for_every_structure_and_row(figures, tmp_path):
