@@ -12,7 +12,6 @@ import numpy as np
 
 from spine_node.anatomy.levels import order
 from spine_node.errors import LabelMapRefused, Refused
-from spine_node.nifti import read_label_map
 from spine_node.phantom.cutting import cut
 from spine_node.phantom.layouts import LAYOUT_FILE, Layout, layouts_of
 from spine_node.phantom.meshes import bones_in, fill_folder
@@ -204,6 +203,8 @@ def _read(place: Path, layout: Layout) -> tuple[Iterable[Template], dict[str, st
             f"{place} holds {len(labels)} label maps ({', '.join(p.name for p in labels)}): one was expected."
         )
     if labels:
+        from spine_node.nifti import read_label_map  # a training machine may have no NIfTI reader
+
         return cut(read_label_map(labels[0]), layout.source, spoiled=layout.spoiled)
     if bones_in(place, layout):
         return cut(fill_folder(place, layout), layout.source, spoiled=layout.spoiled)

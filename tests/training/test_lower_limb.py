@@ -56,7 +56,7 @@ def config(tmp_path_factory):
         "minutes": "0.02",
         "spacing_mm": "8.0",
         "patch": "[16, 16, 16]\nbatch = 2\nlearning_rate = 0.01\nwarm_up_steps = 5\naverage = 0.9\n"
-        "workers = 0\n[architecture]\nwidths = [12, 24]\nstem_stride = 1",
+        "workers = 0\nprecision = 'float32'\n[architecture]\nwidths = [12, 24]\nstem_stride = 1",
         "path": f'"{home}/legs"',
         "validate": '["case2"]',
         "attribution": '"Legs of the Example Study"',
