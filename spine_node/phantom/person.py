@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from spine_node.phantom import dimensions as dims
 from spine_node.phantom.body import Outline
 from spine_node.phantom.profiles import Curve
+from spine_node.phantom.variants import Fracture
 
 OVAL = Outline()
 
@@ -60,6 +61,8 @@ class SpineSpec:
         Coronal tilt of the S1 endplate (normal to the left +); hip axis (left side higher +).
     curves : tuple of Curve
         What the coronal shape was asked to be; the segments hold what it became.
+    fractures : tuple of (level, Fracture)
+        What collapsed; the segments hold what became of it.
     scale : float
         Size of the whole person; 1 is the average adult.
     yaw_deg, shift_mm
@@ -76,10 +79,12 @@ class SpineSpec:
     s1_tilt_deg: float = 0.0
     obliquity_deg: float = 0.0
     curves: tuple[Curve, ...] = ()
+    fractures: tuple[tuple[str, Fracture], ...] = ()
     scale: float = 1.0
     hip_half_width_mm: float = dims.HIP_HALF_WIDTH_MM
     head_radius_mm: tuple[float, float] = (dims.FEMORAL_HEAD_RADIUS_MM, dims.FEMORAL_HEAD_RADIUS_MM)
     pelvic_thickness_mm: float = dims.PELVIC_THICKNESS_MM
+    age_years: float = 40.0
     yaw_deg: float = 0.0
     shift_mm: tuple[float, float] = (0.0, 0.0)
     quirk: int = 0

@@ -7,7 +7,8 @@ intended apical rotation of -20 degrees would come out as -10.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 
 import numpy as np
 
@@ -15,14 +16,10 @@ from spine_node.phantom import dimensions as dims
 from spine_node.phantom import profiles
 from spine_node.phantom.body import Outline
 from spine_node.phantom.person import Osteophyte, Segment, SpineSpec
+from spine_node.phantom.population import Population, Sagittal, draw_sagittal
 from spine_node.phantom.profiles import Curve
-
-LEVELS_DOWN: tuple[str, ...] = (
-    *(f"C{n}" for n in range(1, 8)),
-    *(f"T{n}" for n in range(1, 13)),
-    *(f"L{n}" for n in range(1, 6)),
-)
-"""The usual 24 vertebrae, cranial to caudal."""
+from spine_node.phantom.scoliosis import draw_angle, draw_curves
+from spine_node.phantom.variants import LEVELS_DOWN, Fracture, draw_fractures, draw_levels
 
 
 def standing_spec(
@@ -38,7 +35,7 @@ def standing_spec(
     obliquity_deg: float = 0.0,
     scale: float = 1.0,
     levels: tuple[str, ...] = LEVELS_DOWN,
-    fractures: Mapping[str, float] | None = None,
+    fractures: Mapping[str, Fracture] | None = None,
     spurs: float = 0.0,
     variation: float = 0.0,
     rng: np.random.Generator | None = None,
@@ -51,8 +48,8 @@ def standing_spec(
     balance_mm : float
         Where C7 should stand left of the sacrum when there are curves: the fractional curves above and
         below are solved for it.
-    fractures : mapping of level to degrees, optional
-        Kyphotic wedging by collapse of the front.
+    fractures : mapping of level to Fracture, optional
+        The rest of the region makes up for their wedging, so that the angles asked for stay.
     spurs : float
         Chance (0..1) that a body carries osteophytes.
     variation : float
@@ -62,10 +59,21 @@ def standing_spec(
     fractures = fractures or {}
     up = list(reversed(levels))
     # the twelve spines of Panjabi were small ones
-    stretch = np.exp(variation * rng.normal((0.03, 0.05, 0.01), (0.06, 0.07, 0.05)))
-    sizes = [profiles.own_size(dims.SIZES[level], scale, stretch, variation, rng) for level in up]
-    sizes = [profiles.crushed(s, fractures.get(level, 0.0)) for s, level in zip(sizes, up, strict=True)]
-    slope = profiles.slopes(up, sizes, SS_deg, LL_deg, TK_deg, C2_slope_deg, fractures, variation, rng)
+    stretch = np.exp(variation * rng.normal((0.03, 0.05, 0.01), (0.06, 0.07, 0.035)))
+    # a long neck on short loins: distant levels are less alike than neighbours (`prior.SPACING_LAG`)
+    along = variation * rng.normal(0, 0.08) * np.linspace(-1, 1, len(up))
+    sizes = [
+        profiles.own_size(dims.SIZES[level], scale, stretch * np.exp([0, 0, more]), variation, rng)
+        for level, more in zip(up, along, strict=True)
+    ]
+    whole = dict(zip(up, sizes, strict=True))
+    collapse = {level: f.wedge_deg(whole[level]) for level, f in fractures.items()}
+    dish = {level: f.dish_mm(whole[level]) for level, f in fractures.items()}
+    sizes = [
+        replace(s, height_mm=s.height_mm - fractures[level].height_lost_mm(s)) if level in fractures else s
+        for level, s in whole.items()
+    ]
+    slope = profiles.slopes(up, sizes, SS_deg, LL_deg, TK_deg, C2_slope_deg, collapse, variation, rng)
     tilt = profiles.tilts(up, sizes, curves, s1_tilt_deg, balance_mm, variation, rng)
     turn = profiles.rotations(len(up), curves, variation, rng)
     segments = []
@@ -81,8 +89,10 @@ def standing_spec(
                 float(tilt[k, 0]),
                 float(turn[k]),
                 waist=float(np.clip(0.09 + variation * rng.normal(0, 0.02), 0.05, 0.14)),
-                concavity_superior_mm=float(np.clip(0.8 + variation * rng.normal(0.2, 0.5), 0.1, 2.5)),
-                concavity_inferior_mm=float(np.clip(1.2 + variation * rng.normal(0.2, 0.6), 0.1, 3.0)),
+                concavity_superior_mm=dish.get(level, 0.0)
+                + float(np.clip(0.8 + variation * rng.normal(0.2, 0.5), 0.1, 2.5)),
+                concavity_inferior_mm=dish.get(level, 0.0)
+                + float(np.clip(1.2 + variation * rng.normal(0.2, 0.6), 0.1, 3.0)),
                 outline=_outline(level, variation, rng),
                 quirk=int(rng.integers(1, 2**31)) if variation else 0,
                 osteophytes=_osteophytes(rng, spurs) if level not in ("C1", "C2") else (),
@@ -98,6 +108,7 @@ def standing_spec(
         obliquity_deg=obliquity_deg,
         curves=curves,
         scale=scale,
+        fractures=tuple(fractures.items()),
         **person,  # type: ignore[arg-type]
     )
 
@@ -121,34 +132,44 @@ def _osteophytes(rng: np.random.Generator, chance: float) -> tuple[Osteophyte, .
     )
 
 
-def random_spec(rng: np.random.Generator, *, adult_clean: bool = False) -> SpineSpec:
+def random_spec(
+    rng: np.random.Generator, *, adult_clean: bool = False, population: Population = "standing"
+) -> SpineSpec:
     """Draw a person.
 
-    PI ~ N(52, 10) within 30..85, SS = 0.6 PI + 8 +- 6, LL = PI +- 9 moved so that C7 stands near the
-    sacrum, TK ~ N(42, 12), coronal curves 0..80 degrees. `adult_clean` draws a usual adult: 24
-    vertebrae, moderate curve.
+    The side view is that of asymptomatic adults in every `population`; lordosis is the one that keeps T1
+    over the hips. Coronal curves are 0..100 degrees. `adult_clean` draws a usual adult: 24 vertebrae,
+    moderate curve.
     """
-    PI = float(np.clip(rng.normal(52, 8 if adult_clean else 10), 32, 85))
-    SS = float(np.clip(0.6 * PI + 8 + rng.normal(0, 4 if adult_clean else 6), 15, 65))
-    TK = float(np.clip(rng.normal(42, 8 if adult_clean else 12), 12, 75))
-    LL = float(PI + rng.normal(2, 9))
-    levels = LEVELS_DOWN if adult_clean else _random_levels(rng)
-    curves = _random_curves(rng, len(levels), adult_clean)
+    side = draw_sagittal(rng, spread=0.8 if adult_clean else 1.0)
+    usual = adult_clean or population == "asymptomatic"
+    levels = LEVELS_DOWN if usual else draw_levels(rng)
+    angle = {
+        "standing": lambda: draw_angle(rng),
+        "asymptomatic": lambda: draw_angle(rng, most_deg=10.0),
+        "scoliosis": lambda: draw_angle(rng, least_deg=10.0),
+    }[population]()
+    if adult_clean:
+        angle = float(rng.uniform(0, 22))
+    curves = draw_curves(rng, sum(level[0] == "L" for level in levels), angle)
     choice = {
-        "TK_deg": TK,
-        "C2_slope_deg": float(np.clip(rng.normal(10, 6), -5, 28)),
+        "PI_deg": side.PI_deg,
+        "SS_deg": side.sacral_slope_deg,
+        "TK_deg": side.TK_deg,
+        "C2_slope_deg": side.C2_slope_deg,
         "curves": curves,
         "balance_mm": float(rng.normal(0, 6 if adult_clean else 11)),
         "s1_tilt_deg": float(rng.normal(0, 1.5)),
         "obliquity_deg": float(rng.normal(0, 1.0 if adult_clean else 1.8)),
-        "scale": float(np.clip(rng.normal(1, 0.05 if adult_clean else 0.08), 0.8, 1.2)),
+        "scale": float(np.clip(rng.normal(1, 0.04 if adult_clean else 0.045), 0.8, 1.2)),
         "levels": levels,
-        "fractures": {} if adult_clean else _random_fractures(rng, levels),
+        "fractures": {} if usual else draw_fractures(rng, levels, side.age_years),
         "spurs": 0.0 if adult_clean else float(rng.choice([0.0, 0.05, 0.25, 0.6], p=[0.4, 0.3, 0.2, 0.1])),
         "variation": float(0.7 if adult_clean else rng.uniform(0.5, 1.2)),
     }
     scale = choice["scale"]
     person = {
+        "age_years": side.age_years,
         "hip_half_width_mm": float(dims.HIP_HALF_WIDTH_MM * scale * np.exp(rng.normal(0, 0.04))),
         "head_radius_mm": tuple(
             float(np.clip(r * np.exp(rng.normal(0, 0.01)), 19.5, 28))
@@ -160,95 +181,50 @@ def random_spec(rng: np.random.Generator, *, adult_clean: bool = False) -> Spine
         "shift_mm": (float(rng.normal(0, 8)), float(rng.normal(0, 8))),
     }
     seed = int(rng.integers(2**31))
-    aim_mm = float(np.clip(rng.normal(5, 18 if adult_clean else 28), -60, 110))
 
     def person_with(LL_deg: float) -> SpineSpec:
         return standing_spec(
-            PI_deg=PI,
-            SS_deg=SS,
             LL_deg=LL_deg,
             rng=np.random.default_rng(seed),
             **choice,  # type: ignore[arg-type]
             **person,
         )
 
-    # lordosis that keeps the head over the pelvis, as a standing person finds it
-    low, high = max(10.0, LL - 28), LL + 28
-    for _ in range(7):
-        middle = (low + high) / 2
-        low, high = (middle, high) if _sva_mm(person_with(middle)) > aim_mm else (low, middle)
-    return person_with((low + high) / 2)
+    return _balanced(person_with, side)
 
 
-def _sva_mm(spec: SpineSpec) -> float:
-    """How far C7 stands in front of the sacrum's back corner, from the chain of segments alone."""
-    up = spec.segments[::-1]
-    y, below = 0.0, spec.SS_deg
-    for s in up:
-        disc_slope = (below + s.slope_inferior_deg) / 2
-        body_slope = (s.slope_inferior_deg + s.slope_superior_deg) / 2
-        part = 0.5 if s.level == "C7" else 1.0
-        y += s.size.disc_mm * np.sin(np.radians(disc_slope))
-        y += part * s.size.height_mm * np.sin(np.radians(body_slope))
-        if s.level == "C7":
+def _balanced(person_with: Callable[[float], SpineSpec], side: Sagittal) -> SpineSpec:
+    """The person whose lordosis keeps T1 over the hips where it should be, as one who stands finds it."""
+
+    def off(LL_deg: float) -> tuple[float, SpineSpec]:
+        spec = person_with(LL_deg)
+        return _inclination_deg(spec) - side.T1SPI_deg, spec
+
+    a, b = side.PI_deg - 5, side.PI_deg + 15
+    off_a, (off_b, spec) = off(a)[0], off(b)
+    for _ in range(6):
+        if abs(off_b) < 0.02 or off_b == off_a:
             break
-        below = s.slope_superior_deg
-    return float(y + dims.S1_DEPTH_MM / 2 * spec.scale * np.cos(np.radians(spec.SS_deg)))
+        LL = float(np.clip(b - off_b * (b - a) / (off_b - off_a), 5.0, 115.0))
+        a, off_a, b = b, off_b, LL
+        off_b, spec = off(LL)
+    return spec
 
 
-def _random_levels(rng: np.random.Generator) -> tuple[str, ...]:
-    """Which vertebrae there are: 89 % the usual 24."""
-    levels = list(LEVELS_DOWN)
-    draw = rng.random()
-    if draw < 0.04:
-        levels.append("L6")
-    elif draw < 0.07:
-        levels.remove("L5")
-    elif draw < 0.09:
-        levels.insert(levels.index("T12") + 1, "T13")
-    elif draw < 0.11:
-        levels.remove("T12")
-    return tuple(levels)
-
-
-def _random_fractures(rng: np.random.Generator, levels: tuple[str, ...]) -> dict[str, float]:
-    """One person in nine has one or two wedged vertebrae, mostly about the thoracolumbar junction."""
-    if rng.random() > 0.11:
-        return {}
-    often = {"T7": 2, "T8": 2, "T11": 2, "T12": 4, "L1": 4, "L2": 2}
-    low = [level for level in levels if level[0] in "TL" and level not in ("T1", "T2", "L6")]
-    chance = np.array([often.get(level, 0.5) for level in low])
-    count = 2 if rng.random() < 0.3 else 1
-    hit = rng.choice(low, size=count, replace=False, p=chance / chance.sum())
-    return {str(level): float(rng.uniform(6, 16)) for level in hit}
-
-
-def _random_curves(rng: np.random.Generator, n: int, adult_clean: bool) -> tuple[Curve, ...]:
-    """One or two curves: thoracic (right three times in four), lumbar, or both."""
-    draw = 0.5 * rng.random() if adult_clean else rng.random()
-    if draw < 0.45:
-        angle = rng.uniform(0, 10)
-    elif draw < 0.75:
-        angle = rng.uniform(10, 25)
-    elif draw < 0.95:
-        angle = rng.uniform(25, 60)
-    else:
-        angle = rng.uniform(60, 80)
-    right = 1.0 if rng.random() < 0.75 else -1.0
-    lumbar = n - 19  # vertebrae below T12
-
-    def curve(apex: float, half_length: float, signed: float) -> Curve:
-        return Curve(apex, half_length, float(signed), float(rng.uniform(0.3, 0.7)))
-
-    thoracic_apex = lumbar + rng.uniform(2.5, 5.5)
-    lumbar_apex = rng.uniform(lumbar - 4.2, lumbar - 0.2)
-    kind = rng.random()
-    if kind < 0.45:
-        return (curve(thoracic_apex, rng.uniform(3.2, 4.5), right * angle),)
-    if kind < 0.7:
-        return (curve(lumbar_apex, rng.uniform(2.6, 3.6), -right * angle),)
-    ratio = rng.uniform(0.5, 1.0)
-    return (
-        curve(lumbar_apex, rng.uniform(2.4, 3.2), -right * angle * ratio),
-        curve(lumbar_apex + rng.uniform(5.0, 6.5), rng.uniform(2.8, 3.8), right * angle),
+def _inclination_deg(spec: SpineSpec) -> float:
+    """Forward lean of T1 from the hip axis, from the chain of segments as `skeleton.build` stacks it."""
+    up = [s for s in spec.segments[::-1] if s.level[0] != "C"]
+    slope = np.array([[spec.SS_deg, *[v for s in up for v in (s.slope_inferior_deg, s.slope_superior_deg)]]])
+    tilt = np.array(
+        [[spec.s1_tilt_deg, *[v for s in up for v in (s.tilt_inferior_deg, s.tilt_superior_deg)]]]
     )
+    normal = np.vstack([np.tan(np.radians(tilt)), -np.tan(np.radians(slope)), np.ones(slope.shape)])
+    normal /= np.linalg.norm(normal, axis=0)
+    step = normal[:, :-1] + normal[:, 1:]
+    length = np.array([v for s in up for v in (s.size.disc_mm, s.size.height_mm)])
+    length[-1] /= 2  # to the middle of T1
+    _, y, z = (step / np.linalg.norm(step, axis=0)) @ length
+    PT = np.radians(spec.PI_deg - spec.SS_deg)
+    y += spec.pelvic_thickness_mm * np.sin(PT)
+    z += spec.pelvic_thickness_mm * np.cos(PT)
+    return float(np.degrees(np.arctan2(-y, z)))

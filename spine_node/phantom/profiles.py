@@ -5,7 +5,7 @@ Arrays run from the sacrum up, as a standing spine is stacked; columns are (infe
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -15,7 +15,7 @@ from spine_node.phantom.dimensions import LevelSize
 
 Profile = NDArray[np.float64]
 
-MOST_TILT_DEG = 85.0
+MOST_TILT_DEG = 112.0
 """Largest coronal angle between any two endplates of a spine."""
 
 
@@ -60,12 +60,6 @@ def own_size(
     changes = {name: getattr(size, name) * by for name, by in factor.items()}
     changes["spinous_drop_deg"] = size.spinous_drop_deg + variation * float(rng.normal(0, 5))
     return replace(size, **changes)
-
-
-def crushed(size: LevelSize, wedge_deg: float) -> LevelSize:
-    """A body whose front has collapsed by this angle while its back wall kept its height."""
-    lost = size.depth_mm / 2 * np.tan(np.radians(wedge_deg))
-    return replace(size, height_mm=size.height_mm - float(lost))
 
 
 def kept_apart(
@@ -138,43 +132,81 @@ def tilts(
     variation: float,
     rng: np.random.Generator,
 ) -> Profile:
-    """Coronal tilts (inferior, superior) per vertebra, from the sacrum up, shape (n, 2), degrees."""
+    """Coronal tilts (inferior, superior) per vertebra, from the sacrum up, shape (n, 2), degrees.
+
+    Fractional curves above and below bring C7 to `balance_mm` and level; the curves asked for are made
+    so much steeper that they have their angle in spite of them.
+    """
     n = len(up)
     # a disc takes the 0.6 of a level's share below its vertebra, the body 0.4
     edges = np.stack([np.arange(n) - 0.5 + 0.6, np.arange(n) + 0.5], axis=1)
+    scatter = variation * rng.normal(0, 0.4, (n, 2))
+    if not curves:
+        return np.asarray(s1_tilt + scatter)
+    top = next((k for k, level in enumerate(up) if level == "C7"), n - 1)
+    reach = np.array([s.height_mm + s.disc_mm for s in sizes])[: top + 1]
 
     def profile(apex: float, half_length: float) -> Profile:
         return _bump(edges, apex, half_length) - _bump(np.array(-0.5), apex, half_length)
 
-    tilt = s1_tilt + sum((c.angle_deg * profile(c.apex, c.half_length) for c in curves), np.zeros((n, 2)))
-    tilt = tilt + variation * rng.normal(0, 0.4, (n, 2))
-    top = next((k for k, level in enumerate(up) if level == "C7"), n - 1)
-    reach = np.array([s.height_mm + s.disc_mm for s in sizes])[: top + 1]
-
     def offset(t: Profile) -> float:
         return float(np.sum(np.sin(np.radians(t[: top + 1].mean(axis=1))) * reach))
 
-    if curves:
-        lowest = min(curves, key=lambda c: c.apex)
-        highest = max(curves, key=lambda c: c.apex)
-        caudal = profile(max(lowest.apex - lowest.half_length, 0.2), max(2.2, lowest.half_length * 0.8))
-        cranial = profile(highest.apex + highest.half_length, max(2.5, highest.half_length * 0.8))
-        # unknowns are the two fractional curves; a body prefers to lean a little over a violent counter-curve
-        wish = np.array([2.0, 8.0, *[0.5 * max(abs(c.angle_deg) for c in curves)] * 2])
-        small, amount = 0.01, np.zeros(2)
-        start = tilt
-        for _ in range(5):
-            now = np.array([tilt[top, 1], offset(tilt)])
-            columns = [
-                ((tilt + small * p)[top, 1] - now[0], offset(tilt + small * p) - now[1])
-                for p in (caudal, cranial)
-            ]
-            system = np.vstack([np.array(columns).T / small, np.eye(2)]) / wish[:, None]
-            aim = np.array([0.0 - now[0], balance_mm - now[1], *(-amount)]) / wish
-            amount = np.clip(amount + np.linalg.lstsq(system, aim, rcond=None)[0], -2 * wish[2], 2 * wish[2])
-            tilt = start + amount[0] * caudal + amount[1] * cranial
+    lowest = min(curves, key=lambda c: c.apex)
+    highest = max(curves, key=lambda c: c.apex)
+    caudal = profile(max(lowest.apex - lowest.half_length, 0.2), max(2.2, lowest.half_length * 0.8))
+    cranial = profile(highest.apex + highest.half_length, max(2.5, highest.half_length * 0.8))
+    ends = np.stack([caudal, cranial])
+    own = np.stack([profile(c.apex, c.half_length) for c in curves])
+    asked = np.array([c.angle_deg for c in curves])
+    # a body prefers to lean a little over a violent counter-curve
+    wish = np.array([2.0, 8.0, *[0.5 * max(np.abs(asked).max(), 1.0)] * 2])
+    angle, amount = asked, np.array([-0.5 * lowest.angle_deg, -0.5 * highest.angle_deg])
+    for _ in range(4):
+        bent = s1_tilt + scatter + np.tensordot(angle, own, axes=1)
+
+        def strain(amount: Profile, bent: Profile = bent) -> Profile:
+            t = bent + np.tensordot(amount, ends, axes=1)
+            return np.array([t[top, 1], offset(t) - balance_mm, *amount]) / wish
+
+        amount = _least_squares(strain, amount)
+        tilt = bent + np.tensordot(amount, ends, axes=1)
+        found = np.array([_cobb(tilt, c) for c in curves])
+        if np.all(np.abs(found - np.abs(asked)) < 0.3):
+            break
+        angle = angle * np.clip(np.abs(asked) / np.maximum(found, 1.0), 0.5, 1.6)
     swing = float(np.ptp(tilt))
     return np.asarray(s1_tilt + (tilt - s1_tilt) * min(1.0, MOST_TILT_DEG / max(swing, 1e-9)))
+
+
+def _cobb(tilt: Profile, curve: Curve) -> float:
+    """The largest angle over the curve's apex towards its side, within half a length beyond its ends."""
+    where = np.arange(len(tilt))
+    near = np.abs(where - curve.apex) <= 1.5 * curve.half_length
+    side = np.sign(curve.angle_deg)
+    above, below = near & (where > curve.apex), near & (where < curve.apex)
+    if not above.any() or not below.any():
+        return abs(curve.angle_deg)
+    return float((side * tilt[above, 1]).max() - (side * tilt[below, 0]).min())
+
+
+def _least_squares(strain: Callable[[Profile], Profile], start: Profile, small: float = 0.01) -> Profile:
+    """Gauss-Newton with halved steps: the strains are smooth and their minimum is near."""
+    x, now = start, strain(start)
+    for _ in range(8):
+        slope = np.stack([(strain(x + small * e) - now) / small for e in np.eye(len(x))], axis=1)
+        step = np.linalg.lstsq(slope, -now, rcond=None)[0]
+        for _ in range(5):
+            there = strain(x + step)
+            if there @ there < now @ now:
+                break
+            step = step / 2
+        else:
+            return x
+        x, now = x + step, there
+        if np.abs(step).max() < 0.01:
+            break
+    return x
 
 
 def rotations(n: int, curves: Sequence[Curve], variation: float, rng: np.random.Generator) -> Profile:

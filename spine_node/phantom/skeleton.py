@@ -6,7 +6,9 @@ horizontal part of the hip axis, y posterior, z against gravity, millimetres.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,16 +26,28 @@ Axes = NDArray[np.float64]
 STANDING = "phantom: drawn standing, z axis of the image against gravity"
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Bone:
     """A vertebra in place: its numbers, its body, and where its canal is."""
 
     segment: Segment
     body: Body
-    body_centre_mm: Point
-    canal_mm: Point
     template: Fitted | None = None
     """A real shape in place of the analytic one."""
+
+    @cached_property
+    def body_centre_mm(self) -> Point:
+        """Centroid of the body's volume: an integral, so it is taken only where it is asked for."""
+        return self.body.centroid_mm() if self.template is None else self.template.centroid_mm()
+
+    @cached_property
+    def canal_mm(self) -> Point:
+        """Middle of the canal at mid height of the body."""
+        if self.template is not None:
+            return self.template.canal_mm
+        return np.asarray(
+            self.body.middle_mm + self.axes[:, 1] * (self.body.back_mm + self.segment.size.canal_depth_mm / 2)
+        )
 
     @property
     def level(self) -> str:
@@ -46,9 +60,7 @@ class Bone:
 
     def wearing(self, template: Fitted) -> Bone:
         """The same vertebra with this real shape, its centre and canal."""
-        return replace(
-            self, template=template, body_centre_mm=template.centroid_mm(), canal_mm=template.canal_mm
-        )
+        return replace(self, template=template)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -171,13 +183,16 @@ def _bone(
         body.spur(superior=o.superior, azimuth_deg=o.azimuth_deg, length_mm=o.length_mm)
         for o in segment.osteophytes
     )
-    body = replace(body, spurs=spurs)
-    canal = body.middle_mm + axes[:, 1] * (body.back_mm + size.canal_depth_mm / 2)
-    return Bone(segment, body, body.centroid_mm(), canal)
+    return Bone(segment, replace(body, spurs=spurs))
 
 
-def landmarks(skeleton: Skeleton, to_patient: NDArray[np.float64]) -> Spine:
-    """Every landmark exactly, moved to LPS by the rigid (4, 4) `to_patient`; C1 has none."""
+def landmarks(
+    skeleton: Skeleton, to_patient: NDArray[np.float64], *, only: Collection[str] | None = None
+) -> Spine:
+    """Every landmark exactly, moved to LPS by the rigid (4, 4) `to_patient`; C1 has none.
+
+    `only` limits the vertebrae, for cohorts of which a few angles are asked.
+    """
     turn, shift = to_patient[:3, :3], to_patient[:3, 3]
 
     def move(point: Point) -> Point:
@@ -201,7 +216,7 @@ def landmarks(skeleton: Skeleton, to_patient: NDArray[np.float64]) -> Spine:
             turn @ bone.axes,
         )
         for bone in skeleton.bones
-        if bone.level != "C1"
+        if bone.level != "C1" and (only is None or bone.level in only)
     )
     heads = {
         side: FemoralHead(side, move(centre), radius, 0.0)

@@ -21,7 +21,7 @@ CURVE_DEG = 10.0
 """Smallest coronal curve that is called one."""
 
 FEWEST = 3
-"""Vertebrae over which a curve reaches `CURVE_DEG`: with two alone it is a tilted disc."""
+"""Vertebrae of a curve, its ends included: two alone are a tilted disc."""
 
 PLATEAU_DEG = 0.5
 """End vertebrae that change the angle by less are equal: the shorter curve is taken."""
@@ -216,11 +216,13 @@ class _Ruler:
                 for u in range(first // 2, last // 2 + 1)
                 for w in range(u + 1, last // 2 + 1)
             ]
-            if max((angle for u, w, angle in pairs if w - u >= FEWEST - 1), default=0.0) < CURVE_DEG:
-                continue
-            steepest = max(p[2] for p in pairs)
+            steepest = max((p[2] for p in pairs), default=0.0)
             even = [p for p in pairs if p[2] >= max(steepest - PLATEAU_DEG, CURVE_DEG)]
+            if not even:
+                continue
             upper, lower, value = min(even, key=lambda p: (p[1] - p[0], -p[2]))
+            if lower - upper < FEWEST - 1:
+                continue
             between = range(upper + 1, lower) if lower - upper > 1 else (upper, lower)
             lean = [tilts[2 * k] + tilts[2 * k + 1] for k in range(len(chain))]
             if min(lean[upper], lean[lower]) < 0 < max(lean[upper], lean[lower]):
