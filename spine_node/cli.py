@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -227,28 +227,75 @@ def measure(
 
 @app.command()
 def phantom(
-    out: Annotated[Path, typer.Option(file_okay=False, help="Folder to write into.")],
+    out: Annotated[
+        Path | None, typer.Option(file_okay=False, help="Folder for the series, its labels and its truth.")
+    ] = None,
     seed: Annotated[int, typer.Option(help="The same seed gives the same spine, voxel for voxel.")] = 1,
     spacing: Annotated[float, typer.Option(min=0.2, max=4.0, help="Voxel size, mm.")] = 1.0,
     clean: Annotated[
         bool, typer.Option("--clean", help="A clean adult: little noise, no metal, moderate curves.")
     ] = False,
+    field_of_view: Annotated[
+        Literal["whole", "thoracolumbar", "lumbopelvic", "cervicothoracic", "random"],
+        typer.Option(help="What the scan shows."),
+    ] = "whole",
+    painting: Annotated[
+        Literal["cbct", "random", "mixed"],
+        typer.Option(help="As a scanner shows it, any contrast, or every fourth seed any contrast."),
+    ] = "cbct",
+    population: Annotated[
+        Literal["standing", "asymptomatic", "scoliosis"], typer.Option(help="Whom people are drawn from.")
+    ] = "standing",
+    pi: Annotated[
+        float | None, typer.Option("--pi", min=25, max=90, help="Pelvic incidence, degrees.")
+    ] = None,
+    curve_deg: Annotated[float | None, typer.Option(min=0, max=100, help="Cobb angle of one curve.")] = None,
+    curve_side: Annotated[Literal["right", "left"], typer.Option(help="Its convexity.")] = "right",
+    curve_apex: Annotated[str, typer.Option(help="Its apical vertebra, T3 to L3.")] = "T8",
     templates: Annotated[
         Path | None, typer.Option(exists=True, help="Real shapes for its bones: see spine-node templates.")
     ] = None,
+    sheet: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="Draw a contact sheet of --count seeds as PNG.")
+    ] = None,
+    count: Annotated[int, typer.Option(min=1, help="How many phantoms the sheet shows.")] = 12,
+    outlines: Annotated[bool, typer.Option("--outlines", help="Draw label borders on the sheet.")] = False,
+    device: Device = "auto",
 ) -> None:
-    """Make a standing CBCT phantom: DICOM series, exact label map and exact parameters.
+    """Make standing CBCT phantoms: DICOM series, exact label map and exact parameters; or a contact sheet.
 
-    Writes dicom/, labels.nii.gz and truth.json (the schema of measurements.json).
+    --out writes dicom/, labels.nii.gz and truth.json (the schema of measurements.json). --sheet draws
+    seeds SEED, SEED + 1, ... side by side and writes no series. The options about the person hold for both.
     """
-    from spine_node.phantom.generate import generate
-    from spine_node.phantom.library import TemplateLibrary
+    if (out is None) == (sheet is None):
+        raise typer.BadParameter("give one of --out and --sheet")
+    from spine_node.phantom.order import Order, templates_in
     from spine_node.phantom.series import write_phantom
+    from spine_node.phantom.sheet import draw_sheet
 
-    shapes = None if templates is None else TemplateLibrary.from_folder(templates)
-    made = generate(seed, spacing_mm=spacing, clean=clean, templates=shapes, template_share=1.0)
-    write_phantom(made, out)
-    print(out)
+    order = Order(
+        spacing_mm=spacing,
+        field_of_view=field_of_view,
+        painting=painting,
+        clean=clean,
+        population=population,
+        PI_deg=pi,
+        curve_deg=curve_deg,
+        curve_side=curve_side,
+        curve_apex=curve_apex,
+        templates=templates_in(templates),
+        device=device,
+    )
+    try:
+        order.person(seed)
+    except ValueError as wrong:
+        raise typer.BadParameter(str(wrong), param_hint="--curve-apex") from wrong
+    if out is not None:
+        write_phantom(order.make(seed), out)
+    if sheet is not None:
+        with _progress("Phantoms") as report:
+            draw_sheet(order, range(seed, seed + count), sheet, outlines=outlines, report=report)
+    print(out or sheet)
 
 
 @app.command()

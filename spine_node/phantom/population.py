@@ -105,14 +105,15 @@ class Sagittal:
         return self.PI_deg - self.PT_deg
 
 
-def draw_sagittal(rng: np.random.Generator, *, spread: float = 1.0) -> Sagittal:
-    """A standing adult; `spread` below 1 keeps nearer to the mean."""
+def draw_sagittal(rng: np.random.Generator, *, spread: float = 1.0, PI_deg: float | None = None) -> Sagittal:
+    """A standing adult, of this incidence if it is given; `spread` below 1 keeps nearer to the mean."""
 
     def normal(mean: float, sd: float, low: float, high: float) -> float:
         return float(np.clip(mean + spread * sd * rng.normal(), low, high))
 
     age = normal(AGE.mean, AGE.sd, 18, 80)
     PI = normal(NORMS["PI"].mean, NORMS["PI"].sd, 27, 85)
+    PI = PI if PI_deg is None else PI_deg
     off_line = spread * PT_LINE.residual_sd * rng.normal()
     PT = float(np.clip(PT_LINE.at(PI=PI, age=age) + off_line, PI - 68, PI - 12))
     TK = normal(NORMS["TK_T4T12"].mean, NORMS["TK_T4T12"].sd, 8, 75)

@@ -133,16 +133,21 @@ def _osteophytes(rng: np.random.Generator, chance: float) -> tuple[Osteophyte, .
 
 
 def random_spec(
-    rng: np.random.Generator, *, adult_clean: bool = False, population: Population = "standing"
+    rng: np.random.Generator,
+    *,
+    adult_clean: bool = False,
+    population: Population = "standing",
+    PI_deg: float | None = None,
+    curves: tuple[Curve, ...] | None = None,
 ) -> SpineSpec:
     """Draw a person.
 
     The side view is that of asymptomatic adults in every `population`; lordosis is the one that keeps T1
     over the hips. Coronal curves are 0..100 degrees. `adult_clean` draws a usual adult: 24 vertebrae,
-    moderate curve.
+    moderate curve. `PI_deg` and `curves` (for the usual 24 vertebrae) are drawn unless they are given.
     """
-    side = draw_sagittal(rng, spread=0.8 if adult_clean else 1.0)
-    usual = adult_clean or population == "asymptomatic"
+    side = draw_sagittal(rng, spread=0.8 if adult_clean else 1.0, PI_deg=PI_deg)
+    usual = adult_clean or population == "asymptomatic" or curves is not None
     levels = LEVELS_DOWN if usual else draw_levels(rng)
     angle = {
         "standing": lambda: draw_angle(rng),
@@ -151,7 +156,8 @@ def random_spec(
     }[population]()
     if adult_clean:
         angle = float(rng.uniform(0, 22))
-    curves = draw_curves(rng, sum(level[0] == "L" for level in levels), angle)
+    drawn = draw_curves(rng, sum(level[0] == "L" for level in levels), angle)
+    curves = drawn if curves is None else curves
     choice = {
         "PI_deg": side.PI_deg,
         "SS_deg": side.sacral_slope_deg,

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from spine_node.phantom.profiles import Curve
+from spine_node.phantom.variants import LEVELS_DOWN
 
 SIZES_DEG = ((0.45, 0.0, 10.0), (0.30, 10.0, 25.0), (0.20, 25.0, 60.0), (0.05, 60.0, 100.0))
 """Share of people, and between which angles their largest curve lies."""
@@ -68,3 +69,20 @@ def draw_curves(rng: np.random.Generator, lumbar: int, angle_deg: float) -> tupl
     upper_half = rng.uniform(2.2, 2.6)
     apex = min(main.apex + main.half_length + upper_half - rng.uniform(0, 0.5), lumbar + 8.8)
     return (*below, main, curve(apex, upper_half, -right * angle_deg * float(rng.uniform(0.4, 0.7))))
+
+
+def curve_at(apex: str, angle_deg: float, side: str) -> tuple[Curve, ...]:
+    """One curve of this angle, convex to this side, about this vertebra of the usual 24.
+
+    Raises
+    ------
+    ValueError
+        If no curve can have its apex there: it needs vertebrae above and below.
+    """
+    up = LEVELS_DOWN[::-1]
+    if apex not in up[2:16]:
+        raise ValueError(f"a curve about {apex} has no vertebrae on one side; expected T3 to L3")
+    signed = angle_deg if side == "right" else -angle_deg
+    severe = float(np.clip((angle_deg - 40) / 60, 0, 1))
+    half = min((2.8 if apex[0] == "L" else 3.6) + 0.8 * severe, up.index(apex) - 0.2, 16.5 - up.index(apex))
+    return (Curve(float(up.index(apex)), half, signed, min(0.5, MOST_ROTATION_DEG / max(angle_deg, 1.0))),)
