@@ -22,9 +22,9 @@ def phantom() -> Phantom:
 
 
 def test_what_is_ordered_is_what_stands_there(phantom: Phantom):
-    """A person with PI 60 and a right thoracic curve of 45 degrees."""
+    """PI 60 and a right thoracic curve of 45 degrees, but for what seams of the scanner move."""
     largest = max((p for p in phantom.truth.parameters if p.key == "COBB"), key=lambda p: p.value)
-    assert phantom.truth.get("PI").value == pytest.approx(60, abs=0.01)  # type: ignore[union-attr]
+    assert phantom.truth.get("PI").value == pytest.approx(60, abs=0.5)  # type: ignore[union-attr]
     assert largest.value == pytest.approx(45, abs=2)
     assert (largest.side, largest.apex in ("T7", "T8", "T9")) == ("right", True)
 
