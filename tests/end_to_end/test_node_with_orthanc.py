@@ -40,7 +40,7 @@ def results_in(orthanc: Orthanc, study_uid: str) -> dict[str, list[pydicom.Datas
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
-    return make_study(2, tmp_path_factory.mktemp("study"))
+    return make_study(1, tmp_path_factory.mktemp("study"))
 
 
 def test_a_study_routed_by_the_pacs_comes_back_as_seg_and_sr_in_that_study(
