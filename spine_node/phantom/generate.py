@@ -20,7 +20,7 @@ from spine_node.phantom.library import TemplateLibrary
 from spine_node.phantom.person import SpineSpec
 from spine_node.phantom.pose import random_spec
 from spine_node.phantom.rendering import Rendering, one_thread_per_operation
-from spine_node.phantom.skeleton import Skeleton, build, landmarks
+from spine_node.phantom.skeleton import Skeleton, build, landmarks, standing_place
 from spine_node.phantom.vertebra import bridges
 
 FieldOfView = Literal["random", "whole", "thoracolumbar", "lumbopelvic", "cervicothoracic"]
@@ -101,7 +101,7 @@ def generate(
         skeleton = build(spec)
         if templates is not None:
             skeleton = templates.dress(skeleton, np.random.default_rng([seed, 1895]), template_share)
-        to_patient = _standing_place(spec)
+        to_patient = standing_place(spec)
         grid = _grid(skeleton, to_patient, spacing_mm, field_of_view, clean, rng)
         at = Lattice.of(grid, np.linalg.inv(to_patient), chosen_device(device))
         drawn_scanner = physics.Scanner.draw(rng, clean=clean)
@@ -138,15 +138,6 @@ def chosen_device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda" if torch.cuda.is_available() else "cpu"
     return torch.device(name)
-
-
-def _standing_place(spec: SpineSpec) -> NDArray[np.float64]:
-    """Patient frame to LPS: turned about the vertical, shifted in the scanner; shape (4, 4)."""
-    c, s = np.cos(np.radians(spec.yaw_deg)), np.sin(np.radians(spec.yaw_deg))
-    place = np.eye(4)
-    place[:2, :2] = [[c, -s], [s, c]]
-    place[:2, 3] = spec.shift_mm
-    return place
 
 
 def _grid(

@@ -67,6 +67,9 @@ class SpineSpec:
         Size of the whole person; 1 is the average adult.
     yaw_deg, shift_mm
         How the person stands in the scanner: turn about the vertical (to the left +), hip axis (x, y).
+    lean_deg : tuple of float
+        The whole person tipped about the hip axis: forward, to the left. SS, obliquity and all that is
+        read against the vertical are those before; the truth of a phantom is what stands there.
     quirk : int
         Seed of the small asymmetries of the pelvis; 0 has none.
     """
@@ -86,5 +89,6 @@ class SpineSpec:
     pelvic_thickness_mm: float = dims.PELVIC_THICKNESS_MM
     age_years: float = 40.0
     yaw_deg: float = 0.0
+    lean_deg: tuple[float, float] = (0.0, 0.0)
     shift_mm: tuple[float, float] = (0.0, 0.0)
     quirk: int = 0

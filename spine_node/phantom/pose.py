@@ -21,6 +21,9 @@ from spine_node.phantom.profiles import Curve
 from spine_node.phantom.scoliosis import draw_angle, draw_curves
 from spine_node.phantom.variants import LEVELS_DOWN, Fracture, draw_fractures, draw_levels
 
+LEAN_DEG = 1.0
+"""Spread of the forward and of the sideward lean of whoever is not a clean adult."""
+
 
 def standing_spec(
     *,
@@ -186,6 +189,10 @@ def random_spec(
         "quirk": int(rng.integers(1, 2**31)),
         "shift_mm": (float(rng.normal(0, 8)), float(rng.normal(0, 8))),
     }
+    if not adult_clean:
+        # A generator of its own: who leans is else the same person.
+        lean = np.random.default_rng([int(str(person["quirk"])), 5]).normal(0, LEAN_DEG, 2)
+        person["lean_deg"] = tuple(float(v) for v in np.clip(lean, -3 * LEAN_DEG, 3 * LEAN_DEG))
     seed = int(rng.integers(2**31))
 
     def person_with(LL_deg: float) -> SpineSpec:

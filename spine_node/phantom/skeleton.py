@@ -12,6 +12,7 @@ from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.spatial.transform import Rotation
 
 from spine_node.anatomy.landmarks import Endplate, FemoralHead, Spine, Vertebra, Vertical
 from spine_node.phantom import dimensions as dims
@@ -184,6 +185,16 @@ def _bone(
         for o in segment.osteophytes
     )
     return Bone(segment, replace(body, spurs=spurs))
+
+
+def standing_place(spec: SpineSpec) -> NDArray[np.float64]:
+    """Patient frame to LPS: leant as a whole, turned about the vertical, shifted in the scanner; (4, 4)."""
+    forward, left = spec.lean_deg
+    place = np.eye(4)
+    # An extrinsic turn keeps the order: first the lean to the left, then forward, then the yaw.
+    place[:3, :3] = Rotation.from_euler("yxz", [left, forward, spec.yaw_deg], degrees=True).as_matrix()
+    place[:2, 3] = spec.shift_mm
+    return place
 
 
 def landmarks(

@@ -335,9 +335,11 @@ def _read(scan: Path) -> tuple[Volume, LabelMap]:
     found = _dicom(scan)
     if found is None:
         raise LabelMapRefused(f"{scan} holds no labelled scan any more.")
+    from spine_node.anatomy.split import split
     from spine_node.dicom.seg_reading import read_seg
     from spine_node.dicom.series import read_series
     from spine_node.dicom.voxels import read_volume as read_dicom
 
     volume = read_dicom(read_series(found[0]))
-    return volume, read_seg(found[1], volume.grid)
+    # Most Segmentations, the node's own among them, hold a vertebra in one piece.
+    return volume, split(read_seg(found[1], volume.grid, whole="body"))

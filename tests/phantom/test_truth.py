@@ -46,6 +46,25 @@ def test_the_angles_asked_for_are_the_true_ones(PI: float, yaw_deg: float, obliq
     assert value(found, "PELVOBL") == pytest.approx(obliquity_deg, abs=0.01)
 
 
+def test_who_leans_forward_tips_all_that_is_read_against_the_vertical_and_nothing_else():
+    upright, leaning = (
+        truth.measure(skeleton.landmarks(skeleton.build(spec), skeleton.standing_place(spec)))
+        for spec in (standing_spec(yaw_deg=9.0), standing_spec(yaw_deg=9.0, lean_deg=(3.0, 0.0)))
+    )
+    for key, change in {"SS": 3, "PT": -3, "T1S": 3, "T1SPI": 3}.items():
+        assert value(leaning, key) == pytest.approx(value(upright, key) + change, abs=0.01)
+    for key in ("PI", "LL_L1S1", "TK_T4T12", "TPA", "PELVOBL"):
+        assert value(leaning, key) == pytest.approx(value(upright, key), abs=0.01)
+    assert value(leaning, "SVA") > value(upright, "SVA") + 20
+
+
+def test_who_leans_to_the_left_lowers_the_left_hip_and_brings_the_neck_to_the_left():
+    spec = standing_spec(lean_deg=(0.0, 2.0))
+    found = truth.measure(skeleton.landmarks(skeleton.build(spec), skeleton.standing_place(spec)))
+    assert value(found, "PELVOBL") == pytest.approx(-2, abs=0.01)
+    assert value(found, "C7_CSVL") > 10
+
+
 def test_incidence_is_tilt_plus_slope_with_a_level_hip_axis():
     found = truth.measure(spine_of(standing_spec(PI_deg=61, SS_deg=44), yaw_deg=9))
     assert value(found, "PI") == pytest.approx(value(found, "PT") + value(found, "SS"), abs=0.01)

@@ -3,10 +3,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from spine_node.anatomy import levels
+from spine_node.dicom.ct import write_ct_series
 from spine_node.dicom.seg import write_seg
 from spine_node.dicom.series import read_series
 from spine_node.errors import ConfigRefused, LabelMapRefused
 from spine_node.nifti import write_label_map, write_volume
+from spine_node.phantom.generate import generate
 from spine_node.phantom.library import TemplateLibrary
 from spine_node.segmentation.segmenter import ModelIdentity, Segmentation
 from spine_node.training.streams import FolderStream, PhantomStream
@@ -102,6 +105,22 @@ def test_a_dicom_series_with_its_seg_is_a_case(tmp_path):
     volume, label_map = stream.make("standing", 2.0)
     assert volume.grid.matches(series.grid)
     assert np.array_equal(label_map.labels, truth.labels)
+
+
+def test_a_seg_of_whole_vertebrae_is_parted_into_bodies_and_posterior_elements(tmp_path):
+    """As the node itself returns them to the PACS."""
+    phantom = generate(3, spacing_mm=3.0, field_of_view="lumbopelvic", clean=True)
+    scan = tmp_path / "scans" / "standing"
+    scan.mkdir(parents=True)
+    write_ct_series(phantom.volume, scan / "ct")
+    series = read_series(scan / "ct")
+    model = ModelIdentity("by hand", "1", "ab" * 32)
+    seg = write_seg(series, Segmentation(phantom.label_map, model), software_version="9")
+    seg.save_as(scan / "seg.dcm", enforce_file_format=True)
+    _, label_map = FolderStream(tmp_path / "scans").make("standing", 3.0)
+    for value in (levels.VERTEBRA_VALUES["L3"], levels.VERTEBRA_VALUES["L3"] + levels.POSTERIOR_OFFSET):
+        found, true = label_map.labels == value, phantom.label_map.labels == value
+        assert 2 * (found & true).sum() / (found.sum() + true.sum()) > 0.9
 
 
 def test_templates_of_test_persons_are_never_trained_on(tmp_path):
