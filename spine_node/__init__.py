@@ -9,4 +9,4 @@ The data flow through the folders in this order:
 `node.py` builds everything and starts it.
 """
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
