@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from spine_node.anatomy.femur import keep_heads
 from spine_node.anatomy.levels import CHANNELS, LEVELS, VERTEBRA_VALUES
 from spine_node.anatomy.names import structure_named
-from spine_node.anatomy.split import split
+from spine_node.anatomy.split import BY_SHAPE, split
 from spine_node.errors import LabelMapRefused
 from spine_node.imaging.volume import Grid, LabelMap
 
@@ -70,7 +70,7 @@ def from_scheme(
     -------
     label_map : LabelMap
     quality : tuple of str
-        Sentences on what could not be taken over.
+        Sentences on what could not be taken over, and `BY_SHAPE` where vertebrae were parted.
 
     Raises
     ------
@@ -92,4 +92,5 @@ def from_scheme(
             "Is it of another scheme? Nothing was measured."
         )
     heads, quality = keep_heads(LabelMap(grid, mapped), FEMUR_VALUES)
-    return split(heads), quality
+    parted = split(heads)
+    return parted, quality if parted is heads else (*quality, BY_SHAPE)

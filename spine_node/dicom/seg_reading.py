@@ -87,7 +87,7 @@ def seg_reading(
 
     Frames that are missing are empty. Frames may be cropped, turned over or cut across another axis
     than the source, as long as their pixels are voxels of the grid. Where segments overlap, posterior
-    elements come before a vertebra that covers them, else the later segment before the earlier.
+    elements come before all else, then the later segment before the earlier.
 
     Parameters
     ----------
@@ -129,7 +129,9 @@ def seg_reading(
     if not labels.any():
         raise LabelMapRefused(f"{_names(files)}: no voxel of the grid is in a segment that we know.")
     if contested:
-        notes.append(f"{contested} voxels lay in two segments; the later segment has them.")
+        notes.append(
+            f"{contested} voxels lay in two segments; posterior elements have them, else the later segment."
+        )
     return SegReading(LabelMap(grid, labels), tuple(notes))
 
 

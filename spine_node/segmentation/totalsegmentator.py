@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 
 from spine_node.anatomy.schemes import from_scheme, value_of
-from spine_node.anatomy.split import BY_SHAPE
 from spine_node.errors import BundleRefused, LabelMapRefused, SeriesRefused
 from spine_node.imaging.affine import lps_from_ras, ras_from_lps
 from spine_node.imaging.volume import Grid, LabelMap, Volume
@@ -173,7 +172,7 @@ class TotalSegmentatorSegmenter:
         else:
             label_map = LabelMap(volume.grid, label_map.labels)
         say(1.0, "segmented")
-        return Segmentation(label_map, self._identity, (*said, BY_SHAPE))
+        return Segmentation(label_map, self._identity, said)
 
 
 def _device(name: str) -> str:

@@ -8,6 +8,7 @@ import pytest
 from spine_node.anatomy.levels import VERTEBRA_VALUES
 from spine_node.anatomy.locate import locate
 from spine_node.anatomy.schemes import SCHEMES, TOTALSEGMENTATOR, VERSE, from_scheme, value_of
+from spine_node.anatomy.split import BY_SHAPE
 from spine_node.errors import LabelMapRefused
 from spine_node.geometry.angles import angle_between_deg
 from spine_node.imaging.volume import Grid, LabelMap
@@ -52,7 +53,7 @@ def test_a_spine_in_totalsegmentators_numbers_has_the_same_axes_and_endplates() 
     numbers = {value_of(name): value for value, name in TOTALSEGMENTATOR.items() if value != 26}
     theirs = np.vectorize(lambda v: numbers.get(v, 0))(np.arange(256))[merged]
     found, quality = from_scheme(own.grid, theirs, TOTALSEGMENTATOR)
-    assert quality == ()
+    assert quality == (BY_SHAPE,)
     expected, spine = locate(own), locate(found)
     for level in ("T12", "L1", "L2", "L3"):
         a, b = expected.vertebra(level), spine.vertebra(level)

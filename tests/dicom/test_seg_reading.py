@@ -299,4 +299,6 @@ def test_where_segments_overlap_the_later_wins_and_it_is_said(series: ImageSerie
     for order, owner in (((first, second), 21), ((second, first), 20)):
         read = seg_reading(order, series.grid)
         assert read.label_map.labels[5, 9, 9] == owner
-        assert read.notes == ("10 voxels lay in two segments; the later segment has them.",)
+        assert read.notes == (
+            "10 voxels lay in two segments; posterior elements have them, else the later segment.",
+        )
