@@ -6,7 +6,6 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from spine_node.anatomy.landmarks import Endplate, Spine
@@ -22,6 +21,7 @@ from spine_node.phantom.pose import random_spec
 from spine_node.phantom.rendering import Rendering, one_thread_per_operation
 from spine_node.phantom.skeleton import Skeleton, build, landmarks, standing_place
 from spine_node.phantom.vertebra import bridges
+from spine_node.segmentation.device import device_of
 
 FieldOfView = Literal["random", "whole", "thoracolumbar", "lumbopelvic", "cervicothoracic"]
 
@@ -90,9 +90,15 @@ def generate(
         Where voxels are computed: "cpu" (with torch's number of threads), "cuda", "cuda:N", or "auto"
         for a GPU when there is one. The same phantom comes out, but for rounding.
     templates : TemplateLibrary, optional
-        Real shapes for the bones; the person stays the same.
+        Real shapes for the bones; the person stays the same. Real shapes carry none of the spurs and
+        dished endplates that the person is given.
     template_share : float
         Chance that a person has them.
+
+    Raises
+    ------
+    ConfigRefused
+        If there is no such device here.
     """
     with one_thread_per_operation() as threads:
         rng = np.random.default_rng(seed)
@@ -103,7 +109,7 @@ def generate(
             skeleton = templates.dress(skeleton, np.random.default_rng([seed, 1895]), template_share)
         to_patient = standing_place(spec)
         grid = _grid(skeleton, to_patient, spacing_mm, field_of_view, clean, rng)
-        at = Lattice.of(grid, np.linalg.inv(to_patient), chosen_device(device))
+        at = Lattice.of(grid, np.linalg.inv(to_patient), device_of(device))
         drawn_scanner = physics.Scanner.draw(rng, clean=clean)
         scanner = scanner or drawn_scanner
         habitus = Habitus.draw(rng)
@@ -131,13 +137,6 @@ def generate(
             seed,
             spec,
         )
-
-
-def chosen_device(name: str) -> torch.device:
-    """The device of this name; "auto" is a GPU when there is one."""
-    if name == "auto":
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(name)
 
 
 def _grid(

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from spine_node.anatomy.levels import order
-from spine_node.errors import LabelMapRefused, Refused
+from spine_node.errors import LabelMapRefused
 from spine_node.phantom.cutting import cut
 from spine_node.phantom.layouts import LAYOUT_FILE, Layout, layouts_of
 from spine_node.phantom.meshes import bones_in, fill_folder
@@ -52,7 +52,7 @@ class TemplateLibrary:
         LabelMapRefused
             If nothing in it could be used; the message lists why.
         ConfigRefused
-            If a `templates.toml` is not understood.
+            If a `templates.toml` is not understood, or the axes or unit in it cannot be.
         """
         if folder.is_file():
             return cls.load(folder)
@@ -62,7 +62,7 @@ class TemplateLibrary:
             for layout in layouts_of(place) or (Layout(Source(place.name, "not stated", "")),):
                 try:
                     made, without = _read(place, layout)
-                except Refused as error:
+                except LabelMapRefused as error:
                     left_out[layout.source.name] = str(error)
                     continue
                 templates += made

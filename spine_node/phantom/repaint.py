@@ -23,6 +23,7 @@ from spine_node.phantom.lattice import Field, Lattice
 from spine_node.phantom.paint import Palette, ct_palette, paint_bone, random_palette
 from spine_node.phantom.rendering import one_thread_per_operation
 from spine_node.phantom.smoothing import smooth
+from spine_node.segmentation.device import device_of
 
 Style = Literal["random", "cbct", "degrade"]
 
@@ -40,6 +41,14 @@ TEXTURE_CLIP = 60.0
 
 _SOFT = 2
 """First of the `CLUSTERS` that is patient and no lung."""
+
+_KIND = np.zeros(256, np.uint8)
+"""`SEMANTIC` value of each label, 0 for none of ours."""
+for _value in levels.LEVEL_OF_VALUE:
+    _KIND[_value], _KIND[_value + levels.POSTERIOR_OFFSET] = SEMANTIC["body"], SEMANTIC["arch"]
+_KIND[levels.SACRUM] = SEMANTIC["sacrum"]
+_KIND[[levels.HIP_LEFT, levels.HIP_RIGHT]] = SEMANTIC["hip"]
+_KIND[[levels.FEMORAL_HEAD_LEFT, levels.FEMORAL_HEAD_RIGHT]] = SEMANTIC["femoral_head"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,6 +89,7 @@ def repaint(
         "random" paints every tissue in any contrast, "cbct" as attenuation in a cone-beam scanner,
         "degrade" keeps the scan's own greys; all three then go through the scanner's physics.
     device : str
+        As `generate` takes it.
 
     Returns
     -------
@@ -90,16 +100,21 @@ def repaint(
     Raises
     ------
     LabelMapRefused
-        If nothing is labelled, or the two are not on the same grid.
+        If nothing that we know is labelled, or the two are not on the same grid.
+    ConfigRefused
+        If there is no such device here.
     """
     if not volume.grid.matches(label_map.grid):
         raise LabelMapRefused("the labels are not on the grid of the image: it cannot be repainted.")
-    if not ((label_map.labels > 0) & (label_map.labels != UNKNOWN)).any():
-        raise LabelMapRefused("the label map is empty: there is nothing to paint.")
+    if not _KIND[label_map.labels].any():
+        seen = ", ".join(map(str, np.unique(label_map.labels)))
+        raise LabelMapRefused(
+            f"the label map shows no bone of ours (it holds {seen}): there is nothing to paint."
+        )
     rng = np.random.default_rng([seed, 2023])
     scan = _cut(volume, label_map, rng)
     scanner = physics.Scanner.draw(rng, clean=False)
-    at = Lattice.of(scan.grid, np.eye(4), torch.device(device))
+    at = Lattice.of(scan.grid, np.eye(4), device_of(device))
     with one_thread_per_operation(), torch.inference_mode():
         real = torch.from_numpy(scan.values).to(at.device)
         kinds, centres = _clusters(real, scan.labels)
@@ -158,13 +173,7 @@ def _clusters(real: Field, labels: NDArray[np.uint8]) -> tuple[torch.Tensor, Fie
 
 def _bones(scan: _Scan, at: Lattice) -> tuple[Field, torch.Tensor]:
     """Signed distance, mm, to the surface of what is labelled, and the kind of the nearest bone."""
-    table = np.zeros(256, np.uint8)
-    for value in levels.LEVEL_OF_VALUE:
-        table[value], table[value + levels.POSTERIOR_OFFSET] = SEMANTIC["body"], SEMANTIC["arch"]
-    table[levels.SACRUM] = SEMANTIC["sacrum"]
-    table[[levels.HIP_LEFT, levels.HIP_RIGHT]] = SEMANTIC["hip"]
-    table[[levels.FEMORAL_HEAD_LEFT, levels.FEMORAL_HEAD_RIGHT]] = SEMANTIC["femoral_head"]
-    kind = table[scan.labels]
+    kind = _KIND[scan.labels]
     reach = np.ceil(8 / scan.grid.spacing_mm).astype(int)
     box = tuple(
         slice(max(0, s.start - r), s.stop + r)

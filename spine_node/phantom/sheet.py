@@ -53,7 +53,10 @@ def cell_of(phantom: Phantom, *, painting: str = "cbct", outlines: bool = False)
 
 
 def caption(phantom: Phantom, painting: str = "cbct") -> str:
-    """Seed, what the person measures, and what is unusual: two lines."""
+    """Seed, what the person measures, and what is unusual: two lines.
+
+    They tell of the person: real shapes, where its bones wear them, carry no spurs and no dish.
+    """
     found = phantom.truth
     curves = sorted((p for p in found.parameters if p.key == "COBB"), key=lambda p: -p.value)
     said = [f"{p.side} {p.upper}-{p.lower} {p.value:.0f}°" for p in curves[:2]] or ["straight"]

@@ -10,7 +10,7 @@ import pytest
 
 from spine_node.anatomy.levels import SACRUM
 from spine_node.anatomy.locate import locate
-from spine_node.errors import LabelMapRefused
+from spine_node.errors import ConfigRefused, LabelMapRefused
 from spine_node.nifti import write_label_map
 from spine_node.parameters.measure import measure
 from spine_node.phantom.generate import generate
@@ -131,6 +131,17 @@ def test_the_same_seed_gives_the_same_voxels():
 
 def test_an_empty_folder_is_refused(tmp_path: Path):
     with pytest.raises(LabelMapRefused, match="gave no template"):
+        TemplateLibrary.from_folder(tmp_path)
+
+
+def test_axes_that_are_no_frame_are_refused_though_another_folder_is_good(tmp_path: Path):
+    scan, meshes = tmp_path / "case", tmp_path / "meshes"
+    scan.mkdir()
+    meshes.mkdir()
+    write_label_map(lumbar_labels(), scan / "labels.nii.gz")
+    (meshes / "L3.stl").write_bytes(b"")
+    write_layouts(meshes, (Layout(OTHER, axes="RPS"),))
+    with pytest.raises(ConfigRefused, match=r"'RPS'.*no right-handed frame"):
         TemplateLibrary.from_folder(tmp_path)
 
 
