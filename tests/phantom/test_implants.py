@@ -33,25 +33,27 @@ def test_most_people_have_nothing_in_them():
 def test_cement_lies_in_vertebral_bodies():
     at = lattice(3.0)
     labels = draw(PERSON, at).labels
-    cemented = [m for m in DRAWN if m.cement and not m.parts][:4]
-    assert cemented
-    for metal in cemented:
+    body = (labels > 0) & (labels <= 25)
+    checked = 0
+    for metal in [m for m in DRAWN if m.cement and not m.parts][:4]:
         share = density(metal.cement, at) > 0.5
         if share.any():
-            body = (labels > 0) & (labels <= 25)
             assert float((share & body).sum() / share.sum()) > 0.9
+            checked += 1
+    assert checked >= 2
 
 
 def test_cages_lie_between_bodies():
     """A plastic cage overlaps the disc space: most of it is in no vertebra."""
     at = lattice(3.0)
     labels = draw(PERSON, at).labels
-    caged = [m for m in DRAWN if m.cement and m.parts][:4]
-    assert caged
-    for metal in caged:
+    checked = 0
+    for metal in [m for m in DRAWN if m.cement and m.parts][:4]:
         share = density(metal.cement, at) > 0.5
         if share.any():
             assert float((share & (labels == 0)).sum() / share.sum()) > 0.5
+            checked += 1
+    assert checked >= 2
 
 
 def test_streaks_stay_in_the_slices_of_the_metal():

@@ -21,7 +21,10 @@ SCANNER = Scanner(
 
 
 def test_no_field_is_made_beside_its_device():
-    """torch refuses to add tensors of two devices; the meta device is one that every machine has."""
+    """Analytic bones and the scanner's physics; not painting, soft tissue, metal or real shapes.
+
+    torch refuses to add tensors of two devices; the meta device is one that every machine has.
+    """
     person = build(standing_spec())
     affine = np.array([[0, 0, 4.0, -160], [0, 4, 0, -200], [4, 0, 0, -80], [0, 0, 0, 1]])
     at = Lattice((200, 80, 80), affine, device=META)
