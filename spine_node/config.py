@@ -147,6 +147,12 @@ class ModelSettings(_Table):
     bundle: Path = DEFAULT_BUNDLE
     device: Annotated[str, AfterValidator(_checked_device)] = "auto"
 
+    @model_validator(mode="after")
+    def _one_choice(self) -> ModelSettings:
+        if self.segmenter != "bundle" and "bundle" in self.model_fields_set:
+            raise ValueError('a bundle is used only with segmenter = "bundle": leave one of the two out')
+        return self
+
     @property
     def choice(self) -> str | Path:
         """What `segmentation.plug` is to load."""

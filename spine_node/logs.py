@@ -18,6 +18,16 @@ def _without_identity(_logger: Any, _method: str, event: dict[str, Any]) -> dict
     return event
 
 
+class _Stderr:
+    """Whatever `sys.stderr` is when a line is written: it may have been replaced, and the old one closed."""
+
+    def write(self, text: str) -> int:
+        return sys.stderr.write(text)
+
+    def flush(self) -> None:
+        sys.stderr.flush()
+
+
 def configure_logs(level: str = "INFO", *, json_lines: bool | None = None) -> None:
     """Send structured logs to stderr.
 
@@ -39,7 +49,7 @@ def configure_logs(level: str = "INFO", *, json_lines: bool | None = None) -> No
             structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(file=sys.stderr),
+        logger_factory=structlog.PrintLoggerFactory(file=_Stderr()),  # type: ignore[arg-type]
         cache_logger_on_first_use=True,
     )
 

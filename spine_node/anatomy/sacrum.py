@@ -152,6 +152,8 @@ def _upper_surface(
     rise = max(0.5 * float(blob.grid.spacing_mm.min()), 0.4)
     top = float(((blob.points_mm - centre_mm) @ axes[:, 2]).max()) + 2 * float(blob.grid.spacing_mm.max())
     heights = np.arange(-30.0, min(top, 60.0) + rise, rise)
+    if len(heights) < 3:
+        raise DegenerateGeometry(f"the sacrum begins {-top:.0f} mm below the last vertebra, no plate near it")
     _, highest = column_crossings(field, centre_mm + base @ axes[:, :2].T, axes[:, 2], heights)
     return _Surface(centre_mm, axes, (len(u), len(v)), base, highest, step)
 

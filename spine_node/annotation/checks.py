@@ -26,8 +26,9 @@ from spine_node.anatomy.levels import (
 from spine_node.imaging.components import Box, boxes
 from spine_node.imaging.volume import FloatArray, LabelMap
 from spine_node.phantom.dimensions import SIZES
+from spine_node.segmentation.classes import IGNORED
 
-UNKNOWN = 255
+UNKNOWN = IGNORED
 """Voxels that nobody annotated: no structure, and not background either."""
 
 LARGE_PIECE, SMALL_PIECE_ML = 0.05, 0.02

@@ -93,6 +93,11 @@ def labelled(folder: Path, group: str) -> list[Case]:
         if len(images) == 1 and (len(labels) == 1 or (not labels and len(marks) == 1)):
             reader = scan(images[0], labels[0] if labels else None, None if labels else marks[0])
             cases.append(Case(group, place.name, reader, stamp_of([*images, *(labels or marks)])))
+        elif labels:
+            raise LabelMapRefused(
+                f"{place} holds {len(images)} images and {len(labels)} labels*.nii.gz: one of each was "
+                "expected, or nobody knows what belongs together. Nothing was evaluated."
+            )
     if not cases:
         raise LabelMapRefused(
             f"{folder} holds no scan to evaluate on: one image (.nii.gz) beside one labels*.nii.gz, or "

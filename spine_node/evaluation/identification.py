@@ -80,7 +80,7 @@ def identification(found: Centres, true: Centres, *, complete: bool = True) -> d
     return {
         "levels": rows,
         "false_positives": ghosts if complete else None,
-        "all_right": all(row["right"] for row in rows) and not (complete and ghosts),
+        "all_right": bool(rows) and all(row["right"] for row in rows) and not (complete and ghosts),
     }
 
 

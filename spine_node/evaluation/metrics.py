@@ -71,6 +71,10 @@ def scored(found: LabelMap, truth: LabelMap) -> tuple[Values, Values]:
     slivers = (joint.sum(axis=0)[pairs].sum(axis=1) > 0) & (bodies < LEAST_MM3)
     # What was found of a sliver bears any name; it is what lies mostly there.
     of_sliver = shared[:, slivers].sum(axis=1) > shared[:, ~slivers].sum(axis=1)
+    # What reaches well beyond the sliver is no find of it, but an invented vertebra.
+    on_sliver = joint[np.ix_(pairs[:, 0], pairs[slivers].ravel())].sum(axis=1)
+    beyond = (joint.sum(axis=1)[pairs[:, 0]] - on_sliver) * truth.grid.voxel_mm3
+    of_sliver &= beyond < LEAST_MM3
     drop_true, drop_found = np.zeros(256, bool), np.zeros(256, bool)
     drop_true[pairs[slivers]] = drop_found[pairs[of_sliver]] = True
     out = drop_true[other]

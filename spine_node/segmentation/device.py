@@ -30,3 +30,8 @@ def device_of(name: str) -> torch.device:
             "cpu, or auto for what there is."
         )
     return place
+
+
+def bfloat16_on_gpu(place: torch.device) -> bool:
+    """Whether this GPU multiplies bfloat16 itself (Ampere and later, or ROCm), not in emulation."""
+    return bool(torch.version.hip) or torch.cuda.get_device_properties(place).major >= 8

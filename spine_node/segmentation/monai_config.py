@@ -129,7 +129,7 @@ def _check_weights(folder: Path, weights: Path, metadata: dict[str, Any]) -> tup
     expected = named.get(str(weights.relative_to(folder))) if isinstance(named, dict) else named
     sidecar = weights.with_name(weights.name + ".sha256")
     if expected is None and sidecar.is_file():
-        expected = sidecar.read_text(encoding="utf-8").split(maxsplit=1)[0]
+        expected = (sidecar.read_text(encoding="utf-8").split(maxsplit=1) or ["nothing"])[0]
     if expected is not None and str(expected).lower() != found:
         raise BundleRefused(
             f"the weights in {weights} are not those that the bundle names: SHA-256 {found[:16]}..., "
@@ -142,7 +142,9 @@ def _check_weights(folder: Path, weights: Path, metadata: dict[str, Any]) -> tup
 def _channels(folder: Path, metadata: dict[str, Any], own: dict[str, Any]) -> tuple[dict[int, int], int]:
     """Our value of each channel that means something here, and how many channels there are."""
     said: dict[Any, Any] = dict(own.get("label_map") or {})
-    outputs = (metadata.get("network_data_format") or {}).get("outputs") or {}
+    form = metadata.get("network_data_format")
+    outputs = form.get("outputs") if isinstance(form, dict) else None
+    outputs = outputs if isinstance(outputs, dict) else {}
     maps = [o["channel_def"] for o in outputs.values() if isinstance(o, dict) and o.get("channel_def")]
     count = max((len(m) for m in maps), default=0)
     explicit = bool(said)

@@ -80,8 +80,12 @@ class Reader:
         chain = self.config.get("preprocessing") or {}
         steps = chain.get("transforms", []) if isinstance(chain, dict) else chain
         for step in steps if isinstance(steps, list) else []:
-            if isinstance(step, dict) and "_target_" in step:
-                yield str(step["_target_"]).split(".")[-1], step
+            if not isinstance(step, dict) or "_target_" not in step:
+                raise BundleRefused(
+                    f"{self.file} prepares images with {str(step)[:80]!r}: what that does is not known here. "
+                    "Write it as an entry with a _target_ and plain values."
+                )
+            yield str(step["_target_"]).split(".")[-1], step
 
     def spacing(self) -> tuple[float, float, float]:
         add = f'Add "{OWN_KEY}": {{"spacing_mm": [1.5, 1.5, 1.5]}} to {METADATA}.'
@@ -142,11 +146,12 @@ class Reader:
         """Refuse nets whose channels overlap: a voxel has one value here."""
         chain = self.config.get("postprocessing") or {}
         for step in chain.get("transforms", []) if isinstance(chain, dict) else []:
-            if (
-                isinstance(step, dict)
-                and str(step.get("_target_")).endswith("Activationsd")
-                and step.get("sigmoid")
-            ):
+            if not isinstance(step, dict):
+                raise BundleRefused(
+                    f"{self.file} ends in {str(step)[:80]!r}: what that does is not known here. Write it as "
+                    "an entry with a _target_ and plain values."
+                )
+            if str(step.get("_target_")).endswith("Activationsd") and step.get("sigmoid"):
                 raise BundleRefused(
                     f"{self.file} ends in a sigmoid: its structures may overlap, and a label map has one "
                     "value a voxel."

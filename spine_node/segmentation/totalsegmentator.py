@@ -24,6 +24,7 @@ from spine_node.errors import BundleRefused, LabelMapRefused, SeriesRefused
 from spine_node.imaging.affine import lps_from_ras, ras_from_lps
 from spine_node.imaging.volume import Grid, LabelMap, Volume
 from spine_node.segmentation.bundle import sha256_of
+from spine_node.segmentation.device import device_of
 from spine_node.segmentation.segmenter import ModelIdentity, Progress, Segmentation
 
 NAME, FAST_NAME = "totalsegmentator", "totalsegmentator-fast"
@@ -115,7 +116,7 @@ class TotalSegmentatorSegmenter:
         self._identity = identity_of(name)
         self._fast = name == FAST_NAME
         self.spacing_mm = 3.0 if self._fast else 1.5
-        self.device = device
+        self.device = str(device_of(device))
         try:
             self._api = importlib.import_module("totalsegmentator.python_api")
             classes = importlib.import_module("totalsegmentator.map_to_binary").class_map["total"]
@@ -176,8 +177,8 @@ class TotalSegmentatorSegmenter:
 
 
 def _device(name: str) -> str:
-    """Its own words for a device; it takes the CPU by itself where there is no GPU."""
-    return {"auto": "gpu", "cuda": "gpu"}.get(name, name.replace("cuda:", "gpu:"))
+    """Its own words for a device."""
+    return name.replace("cuda", "gpu")
 
 
 @contextlib.contextmanager

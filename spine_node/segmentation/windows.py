@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn import functional
 
+from spine_node.segmentation.device import bfloat16_on_gpu
 from spine_node.segmentation.networks import OFFSET_UNIT_MM, Heads, SpineNet
 
 LOG_FLOOR = -6.0
@@ -69,7 +70,7 @@ def infer(
     bell = _bell(patch)
     half_bell = functional.avg_pool3d(bell[None, None], 2)[0, 0]
     starts = list(product(*[_starts(n, p, overlap) for n, p in zip(whole, patch, strict=True)]))
-    fast = device.type == "cuda" or bfloat16_in_hardware()
+    fast = bfloat16_on_gpu(device) if device.type == "cuda" else bfloat16_in_hardware()
     with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=fast):
         for done, start in enumerate(starts, 1):
             box = tuple(slice(s, s + p) for s, p in zip(start, patch, strict=True))

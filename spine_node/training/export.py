@@ -75,7 +75,7 @@ def export(
         "finished": datetime.now(UTC).strftime("%Y-%m-%d"),
         "device": device,
         "recipe": {key: value for key, value in recipe.items() if key not in _ELSEWHERE},
-        "data": _data(recipe["streams"]),
+        "data": [*content.get("earlier", []), *_data(recipe["streams"])],
         "remarks": remarks,
     }
     scheme = _scheme(recipe["labels"])

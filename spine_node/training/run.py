@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from spine_node.errors import ConfigRefused
 from spine_node.training.export import export
 from spine_node.training.progress import device_words
 from spine_node.training.recipe import load_recipe
@@ -54,7 +55,10 @@ def run(
     """
     recipe = load_recipe(config)
     told = {"minutes": minutes, "seed": seed, "workers": workers}
-    recipe = replace(recipe, **{key: value for key, value in told.items() if value is not None})
+    try:
+        recipe = replace(recipe, **{key: value for key, value in told.items() if value is not None})
+    except ValueError as problem:
+        raise ConfigRefused(f"{problem}. Nothing was trained.") from problem
     checkpoint = train(run_dir or Path("runs") / recipe.name, recipe, device=device)
     words = {"command": command, "device": device_words(device_of(device))}
     if out is not None:

@@ -124,6 +124,8 @@ class PhantomStream:
                 f"seeds {self.first_seed} to {self.first_seed + self.count - 1} leave the range of training, "
                 f"{TRAIN_SEED} to {VALIDATION_SEED - 1}: phantoms of validation or test would be trained on"
             )
+        if self.first_seed + self.validate > VALIDATION_SEED:  # tests begin at twice that
+            raise ValueError(f"{self.validate} phantoms to validate on reach into the seeds of tests")
         for mix in (self.fields, self.painting):
             if not mix or min(mix.values()) < 0 or sum(mix.values()) <= 0:
                 raise ValueError(f"weights are not negative and at least one is positive, not {mix!r}")
@@ -148,7 +150,7 @@ class PhantomStream:
             "fields": self.fields,
             "painting": self.painting,
             "clean": self.clean,
-            "templates": [str(self.templates), self.template_share] if self.templates else [],
+            "templates": [_stamp(self.templates), self.template_share] if self.templates else [],
         }
 
     def make(self, case: str, spacing_mm: float) -> tuple[Volume, LabelMap]:
@@ -193,7 +195,8 @@ class FolderStream:
     """Labelled scans: one sub-folder each, with a NIfTI pair, or a DICOM series and its SEG.
 
     A NIfTI pair is `labels*.nii.gz` and the only other NIfTI file; 255 where nobody annotated. DICOM is
-    a sub-folder with the series, and one SEG file beside it. Sub-folders with neither are passed over.
+    a sub-folder with the series, and one SEG file beside it, of the spine. Sub-folders with neither are
+    passed over.
 
     Attributes
     ----------
@@ -252,8 +255,8 @@ class FolderStream:
         return list(self.validate)
 
     def content(self) -> dict[str, Any]:
-        """The folder."""
-        return {"path": str(self.path), "styles": self.repaint_styles}
+        """The folder, and names, sizes and times of its files: corrected labels are other cases."""
+        return {"path": str(self.path), "styles": self.repaint_styles, "files": _stamp(self.path)}
 
     def make(self, case: str, spacing_mm: float) -> tuple[Volume, LabelMap]:
         """Read a scan with its labels; paint it anew if the case's name says so."""
@@ -282,6 +285,12 @@ class FolderStream:
 def _one_of(weights: dict[str, float], rng: np.random.Generator) -> str:
     chance = np.array(list(weights.values()))
     return str(rng.choice(list(weights), p=chance / chance.sum()))
+
+
+def _stamp(place: Path) -> list[tuple[str, int, int]]:
+    """Name, size and time of change (ns) of every file there."""
+    files = sorted(f for f in place.rglob("*") if f.is_file()) if place.is_dir() else [place]
+    return [(f.name, (s := f.stat()).st_size, s.st_mtime_ns) for f in files]
 
 
 @cache
@@ -318,7 +327,15 @@ def _dicom(scan: Path) -> tuple[Path, Path] | None:
 def _scans(folder: Path) -> list[str]:
     if not folder.is_dir():
         raise LabelMapRefused(f"{folder} is not a folder: no labelled scan can be read from it.")
-    found = [p.name for p in sorted(folder.iterdir()) if p.is_dir() and (_pair(p) or _dicom(p))]
+    found = []
+    for scan in sorted(p for p in folder.iterdir() if p.is_dir()):
+        if _pair(scan) or _dicom(scan):
+            found.append(scan.name)
+        elif labels := [f.name for f in sorted(scan.glob("labels*.nii*"))]:
+            raise LabelMapRefused(
+                f"{scan} holds {', '.join(labels)}, but not one labels file beside one image: nobody knows "
+                "what belongs together. Leave one pair there. Nothing was trained."
+            )
     if not found:
         raise LabelMapRefused(
             f"{folder} holds no labelled scan: for each a sub-folder was expected, with one labels*.nii.gz "
@@ -340,6 +357,7 @@ def _read(scan: Path) -> tuple[Volume, LabelMap]:
     from spine_node.dicom.series import read_series
     from spine_node.dicom.voxels import read_volume as read_dicom
 
-    volume = read_dicom(read_series(found[0]))
+    series = read_series(found[0])
+    volume, space = read_dicom(series), series.frame_of_reference_uid
     # Most Segmentations, the node's own among them, hold a vertebra in one piece.
-    return volume, split(read_seg(found[1], volume.grid, whole="body"))
+    return volume, split(read_seg(found[1], volume.grid, frame_of_reference_uid=space, whole="body"))

@@ -7,8 +7,11 @@ import pytest
 
 from spine_node.anatomy.levels import FEMORAL_HEAD_LEFT, FEMORAL_HEAD_RIGHT, SACRUM, VERTEBRA_VALUES
 from spine_node.anatomy.locate import locate
+from spine_node.anatomy.sacrum import Seed, find_s1
 from spine_node.errors import LabelMapRefused
 from spine_node.geometry.angles import angle_between_deg
+from spine_node.imaging.components import boxes, cut_out
+from spine_node.imaging.surface import field_of
 from spine_node.imaging.volume import Grid, LabelMap
 from tests.anatomy.voxel_spine import VoxelSpine, voxel_spine
 
@@ -220,3 +223,16 @@ def test_the_upper_two_cervical_vertebrae_have_no_such_plates(label_map: LabelMa
     assert c2.superior is None
     assert c2.inferior is not None
     assert "C2.superior" in found.missing
+
+
+def test_a_sacrum_far_from_where_the_last_vertebra_points_gives_no_plate_and_a_reason(
+    patient: VoxelSpine, label_map: LabelMap
+) -> None:
+    """A vertebra half found may point anywhere; that must not end the examination."""
+    blob = cut_out(label_map, SACRUM, boxes(label_map.labels)[SACRUM])
+    s1 = patient.truth.s1
+    assert s1 is not None
+    seed = Seed(s1.centre_mm + 80 * s1.normal, s1.normal, np.array([0.0, 1.0, 0.0]))
+    plate, reason = find_s1(blob, field_of(blob), seed)
+    assert plate is None
+    assert "below the last vertebra" in reason

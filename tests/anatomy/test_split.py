@@ -157,7 +157,7 @@ def test_bodies_alone_stay_bodies(truth: LabelMap) -> None:
 
 
 def test_the_atlas_has_no_body_to_part() -> None:
-    upper = generate(4, spacing_mm=3.0, field_of_view="cervicothoracic").label_map
+    upper = generate(5, spacing_mm=3.0, field_of_view="cervicothoracic").label_map
     levels = ("C1", "C2", "C3", "C4", "C5")
     after = split(whole(upper, levels))
     values = set(np.unique(after.labels).tolist())

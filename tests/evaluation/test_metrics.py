@@ -74,7 +74,7 @@ def test_places_that_nobody_annotated_are_not_scored():
 
 def test_a_sliver_at_the_edge_is_left_out_on_both_sides():
     truth = boxes((0, 1), (10, 30), values=(19, 20))
-    found = boxes((0, 3), (10, 30), values=(19, 20))
+    found = boxes((0, 2), (10, 30), values=(19, 20))
     grid = Grid(truth.shape, np.eye(4))
     one, other = scored(LabelMap(grid, found), LabelMap(grid, truth))
     assert set(np.unique(one)) == set(np.unique(other)) == {0, 20}
@@ -86,6 +86,14 @@ def test_what_was_found_of_a_sliver_is_left_out_whatever_its_name():
     grid = Grid(truth.shape, np.eye(4))
     one, _ = scored(LabelMap(grid, found), LabelMap(grid, truth))
     assert set(np.unique(one)) == {0, 19}
+
+
+def test_an_invented_vertebra_is_not_forgiven_for_touching_a_sliver():
+    truth = boxes((0, 1), (24, 38), values=(19, 20))
+    found = boxes((0, 20), (24, 38), values=(18, 20))
+    grid = Grid(truth.shape, np.eye(4))
+    one, _ = scored(LabelMap(grid, found), LabelMap(grid, truth))
+    assert set(np.unique(one)) == {0, 18, 20}
 
 
 def test_other_grids_are_not_compared():

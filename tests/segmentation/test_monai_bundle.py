@@ -245,6 +245,18 @@ def test_an_unknown_preparation_is_refused_by_its_name(bundle: Path) -> None:
     refused(bundle, "prepares images with HistogramNormalized")
 
 
+@pytest.mark.parametrize("step", ["@extra", "$monai.transforms.Lambdad('image', f)"])
+def test_a_preparation_that_is_no_plain_entry_is_refused_not_skipped(bundle: Path, step: str) -> None:
+    rewrite(bundle, "inference", lambda c: c["preprocessing"]["transforms"].append(step))
+    refused(bundle, "what that does is not known here")
+
+
+@pytest.mark.parametrize("form", ["x", {"outputs": ["pred"]}])
+def test_a_misshapen_channel_map_is_refused_as_a_missing_one(bundle: Path, form: object) -> None:
+    rewrite(bundle, "metadata", lambda c: c.update(network_data_format=form))
+    refused(bundle, "has no channel map")
+
+
 def test_unscaled_grey_values_are_refused(bundle: Path) -> None:
     rewrite(bundle, "inference", lambda c: c["preprocessing"]["transforms"].pop())
     refused(bundle, "does not say how grey values are scaled")

@@ -13,7 +13,7 @@ import pytest
 from spine_node.anatomy.levels import VERTEBRA_VALUES
 from spine_node.anatomy.locate import locate
 from spine_node.anatomy.schemes import TOTALSEGMENTATOR, value_of
-from spine_node.errors import BundleRefused, SeriesRefused
+from spine_node.errors import BundleRefused, ConfigRefused, SeriesRefused
 from spine_node.imaging.volume import LabelMap, Volume
 from spine_node.segmentation.totalsegmentator import TotalSegmentatorSegmenter, identity_of
 from tests.anatomy.voxel_spine import voxel_spine
@@ -100,12 +100,21 @@ def test_its_vertebrae_become_ours_with_body_and_arch(installed: Path, lumbar: L
     assert any("by their shape" in sentence for sentence in found.quality)
 
 
-def test_it_is_asked_for_what_is_measured_and_no_more(installed: Path, lumbar: LabelMap) -> None:
+def test_it_is_asked_for_what_is_measured_and_no_more(
+    installed: Path, lumbar: LabelMap, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: True)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 2)
     TotalSegmentatorSegmenter("totalsegmentator-fast", "cuda:1").segment(as_they_number(lumbar))
     call = sys.modules["totalsegmentator.python_api"].calls[0]
     assert (call["ml"], call["task"], call["fast"], call["device"]) == (True, "total", True, "gpu:1")
     assert {"vertebrae_S1", "vertebrae_C1", "sacrum", "hip_left", "femur_right"} <= set(call["roi_subset"])
     assert not {"spleen", "heart"} & set(call["roi_subset"])
+
+
+def test_a_gpu_that_is_not_there_is_refused(installed: Path) -> None:
+    with pytest.raises(ConfigRefused, match="cuda:7 is not there"):
+        TotalSegmentatorSegmenter("totalsegmentator", "cuda:7")
 
 
 def test_nothing_is_fetched_and_nothing_is_told(installed: Path, lumbar: LabelMap) -> None:

@@ -54,6 +54,28 @@ def test_pairs_are_read_and_others_passed_over(folder):
     assert volume.values.mean() == pytest.approx(expected.values.mean(), rel=1e-4)
 
 
+def test_corrected_labels_are_other_cases(folder):
+    """Whoever corrects a label map and trains again in the same run learns what was corrected."""
+    stream = FolderStream(folder)
+    before = stream.content()
+    assert stream.content() == before
+    truth = toy_case(0, 8.0)[1]
+    truth.labels[truth.labels == truth.labels.max()] = 0
+    write_label_map(truth, folder / "one" / "labels.nii.gz")
+    assert stream.content() != before
+
+
+def test_a_scan_with_two_label_maps_is_refused_not_passed_over(folder):
+    (folder / "one" / "labels_old.nii.gz").write_bytes((folder / "one" / "labels.nii.gz").read_bytes())
+    with pytest.raises(LabelMapRefused, match="labels_old"):
+        FolderStream(folder).training()
+
+
+def test_phantoms_to_validate_on_stay_out_of_the_tests_seeds():
+    with pytest.raises(ValueError, match="seeds of tests"):
+        PhantomStream(first_seed=999_850, count=150, validate=200)
+
+
 def test_what_is_held_out_is_not_trained_on(folder):
     stream = FolderStream(folder, validate=("one",), repaint=0.5, repaint_count=2)
     assert stream.training() == ["two", "two~0", "two~1"]

@@ -97,6 +97,24 @@ def test_a_run_cut_in_two_learns_what_an_unbroken_one_learns(run_dir, tmp_path_f
         assert torch.allclose(cut[name], weights, atol=5e-3), name
 
 
+def test_data_that_shaped_the_weights_stay_in_the_card(run_dir):
+    """Also when the run went on with other streams: who gave scans is owed a word."""
+    run(run_dir, 2)
+    other = replace(SMALL, streams=(ToyStream(name="others", validate=1),), weight_decay=0.5)
+    checkpoint = run(run_dir, 3, other)
+    export(checkpoint, run_dir / "bundle", command="pytest")
+    data = json.loads((run_dir / "bundle/configs/metadata.json").read_text())["training"]["data"]
+    assert len(data) == 2
+    assert data[0].startswith("Until step 2, at 8 mm: ")
+    assert read_checkpoint(checkpoint)["optimiser"]["param_groups"][0]["weight_decay"] == 0.5
+
+
+def test_the_process_keeps_its_threads(run_dir):
+    before = torch.get_num_threads()
+    run(run_dir, 1, replace(SMALL, workers=1))
+    assert torch.get_num_threads() == before
+
+
 def test_a_new_start_forgets(run_dir):
     run(run_dir, 4)
     assert read_checkpoint(run(run_dir, 2, resume=False))["step"] == 2
