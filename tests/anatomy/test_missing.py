@@ -229,7 +229,7 @@ def test_a_sacrum_far_from_where_the_last_vertebra_points_gives_no_plate_and_a_r
     patient: VoxelSpine, label_map: LabelMap
 ) -> None:
     """A vertebra half found may point anywhere; that must not end the examination."""
-    blob = cut_out(label_map, SACRUM, boxes(label_map.labels)[SACRUM])
+    blob = cut_out(label_map, SACRUM, boxes(label_map)[SACRUM])
     s1 = patient.truth.s1
     assert s1 is not None
     seed = Seed(s1.centre_mm + 80 * s1.normal, s1.normal, np.array([0.0, 1.0, 0.0]))
