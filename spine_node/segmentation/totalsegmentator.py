@@ -24,7 +24,6 @@ from spine_node.errors import BundleRefused, LabelMapRefused, SeriesRefused
 from spine_node.imaging.affine import lps_from_ras, ras_from_lps
 from spine_node.imaging.volume import Grid, LabelMap, Volume
 from spine_node.segmentation.bundle import sha256_of
-from spine_node.segmentation.device import device_of
 from spine_node.segmentation.segmenter import ModelIdentity, Progress, Segmentation
 
 NAME, FAST_NAME = "totalsegmentator", "totalsegmentator-fast"
@@ -116,6 +115,9 @@ class TotalSegmentatorSegmenter:
         self._identity = identity_of(name)
         self._fast = name == FAST_NAME
         self.spacing_mm = 3.0 if self._fast else 1.5
+        # Late: the receiving process asks which model this is, and must start without torch.
+        from spine_node.segmentation.device import device_of
+
         self.device = str(device_of(device))
         try:
             self._api = importlib.import_module("totalsegmentator.python_api")
