@@ -21,6 +21,7 @@ from spine_node.imaging.volume import FloatArray, LabelMap, Volume
 from spine_node.nifti import read_label_map, read_volume
 from spine_node.parameters.measure import measure
 from spine_node.parameters.model import Measurements
+from spine_node.scans import nifti_files, stamp_of
 from spine_node.segmentation.classes import IGNORED
 
 TEST_SEED, STRESS_SEED, TEMPLATE_SEED = 2_000_000, 3_000_000, 4_000_000
@@ -86,13 +87,11 @@ def labelled(folder: Path, group: str) -> list[Case]:
 
     cases = []
     for place in [folder, *sorted(p for p in folder.iterdir() if p.is_dir())]:
-        files = sorted(place.glob("*.nii.gz")) + sorted(place.glob("*.nii"))
-        labels = [f for f in files if f.name.startswith("labels")]
-        images = [f for f in files if f not in labels]
+        images, labels = nifti_files(place)
         marks = sorted(place.glob("*.json"))
         if len(images) == 1 and (len(labels) == 1 or (not labels and len(marks) == 1)):
             reader = scan(images[0], labels[0] if labels else None, None if labels else marks[0])
-            cases.append(Case(group, place.name, reader, stamp_of([*images, *(labels or marks)])))
+            cases.append(Case(group, place.name, reader, stamp_of(*images, *(labels or marks))))
         elif labels:
             raise LabelMapRefused(
                 f"{place} holds {len(images)} images and {len(labels)} labels*.nii.gz: one of each was "
@@ -104,11 +103,6 @@ def labelled(folder: Path, group: str) -> list[Case]:
             "beside one JSON file of body centres, was expected there or in its sub-folders."
         )
     return cases
-
-
-def stamp_of(files: list[Path]) -> str:
-    """Names, sizes and times of files: changes when one of them does."""
-    return " ".join(f"{f.name}:{f.stat().st_size}:{f.stat().st_mtime_ns}" for f in files)
 
 
 def _read(image: Path, labels: Path | None, marks: Path | None) -> Scan:

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from spine_node.errors import LabelMapRefused
-from spine_node.evaluation.cases import STRESS_SEED, TEMPLATE_SEED, Case, Scan, stamp_of
+from spine_node.evaluation.cases import STRESS_SEED, TEMPLATE_SEED, Case, Scan
+from spine_node.scans import stamp_of
 
 if TYPE_CHECKING:
     from spine_node.phantom.generate import Phantom
@@ -66,7 +67,7 @@ def templates(folder: Path, count: int, spacing_mm: float) -> list[Case]:
         return lambda: _scan_of(_generate(seed, spacing_mm=spacing_mm, templates=library, template_share=1.0))
 
     seeds = range(TEMPLATE_SEED, TEMPLATE_SEED + count)
-    stamp = stamp_of(sorted(p for p in (folder, *folder.rglob("*")) if p.is_file()))
+    stamp = stamp_of(folder)
     return [Case("templates", f"{folder.name}_seed_{s}_{spacing_mm:g}mm", scan(s), stamp) for s in seeds]
 
 

@@ -23,11 +23,12 @@ from spine_node.phantom.lattice import Field, Lattice
 from spine_node.phantom.paint import Palette, ct_palette, paint_bone, random_palette
 from spine_node.phantom.rendering import one_thread_per_operation
 from spine_node.phantom.smoothing import smooth
+from spine_node.segmentation.classes import IGNORED
 from spine_node.segmentation.device import device_of
 
 Style = Literal["random", "cbct", "degrade"]
 
-UNKNOWN = 255
+UNKNOWN = IGNORED
 """Label of what nobody annotated: painted as what it looks like, kept in the labels."""
 
 CLUSTERS = 7

@@ -111,7 +111,7 @@ def load_bundle(folder: Path) -> Bundle:
         not usable.
     """
     folder = Path(folder)
-    metadata, inference = (_json(folder, name) for name in (METADATA, INFERENCE))
+    metadata, inference = (read_json(folder, name) for name in (METADATA, INFERENCE))
     scheme = _scheme(folder, metadata)
     _check_channels(folder, metadata, scheme)
     architecture = _architecture(folder, _entry(folder, metadata, "network", dict), scheme)
@@ -140,13 +140,14 @@ def load_bundle(folder: Path) -> Bundle:
     return Bundle(folder, identity, float(spacing), window, float(overlap), architecture, scheme)
 
 
-def _json(folder: Path, name: Path) -> dict[str, Any]:
+def read_json(folder: Path, name: Path, weights: str = str(WEIGHTS)) -> dict[str, Any]:
+    """The JSON object of one of a bundle's files; `weights` is what a refusal says was expected beside it."""
     try:
         content = json.loads((folder / name).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise BundleRefused(
             f"{folder} is not a model bundle: {name} cannot be read ({error}). A folder with {METADATA}, "
-            f"{INFERENCE} and {WEIGHTS} was expected."
+            f"{INFERENCE} and {weights} was expected."
         ) from error
     if not isinstance(content, dict):
         raise BundleRefused(f"{folder / name} does not hold a JSON object.")

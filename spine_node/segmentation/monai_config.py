@@ -7,7 +7,6 @@ under "spine_node".
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 from spine_node.anatomy.levels import VERTEBRA_VALUES
 from spine_node.anatomy.schemes import value_of
 from spine_node.errors import BundleRefused
-from spine_node.segmentation.bundle import INFERENCE, METADATA, WEIGHTS, sha256_of
+from spine_node.segmentation.bundle import INFERENCE, METADATA, WEIGHTS, read_json, sha256_of
 from spine_node.segmentation.monai_reader import OWN_KEY, Reader
 from spine_node.segmentation.segmenter import ModelIdentity
 
@@ -111,16 +110,7 @@ def _json(folder: Path, name: Path) -> dict[str, Any]:
             f"{folder / name} is missing, though it is there as YAML: only JSON is read. MONAI writes one as "
             "the other (monai.bundle.ConfigParser)."
         )
-    try:
-        content = json.loads((folder / name).read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise BundleRefused(
-            f"{folder} is not a model bundle: {name} cannot be read ({error}). A folder with {METADATA}, "
-            f"{INFERENCE} and {WEIGHTS} or {TORCH_WEIGHTS} was expected."
-        ) from error
-    if not isinstance(content, dict):
-        raise BundleRefused(f"{folder / name} does not hold a JSON object.")
-    return content
+    return read_json(folder, name, f"{WEIGHTS} or {TORCH_WEIGHTS}")
 
 
 def _check_weights(folder: Path, weights: Path, metadata: dict[str, Any]) -> tuple[str, bool]:

@@ -18,6 +18,7 @@ import numpy as np
 
 from spine_node.errors import ConfigRefused, LabelMapRefused
 from spine_node.imaging.volume import LabelMap, Volume
+from spine_node.scans import nifti_files, stamp_of
 
 if TYPE_CHECKING:
     from spine_node.phantom.library import TemplateLibrary
@@ -150,7 +151,7 @@ class PhantomStream:
             "fields": self.fields,
             "painting": self.painting,
             "clean": self.clean,
-            "templates": [_stamp(self.templates), self.template_share] if self.templates else [],
+            "templates": [stamp_of(self.templates), self.template_share] if self.templates else [],
         }
 
     def make(self, case: str, spacing_mm: float) -> tuple[Volume, LabelMap]:
@@ -256,7 +257,7 @@ class FolderStream:
 
     def content(self) -> dict[str, Any]:
         """The folder, and names, sizes and times of its files: corrected labels are other cases."""
-        return {"path": str(self.path), "styles": self.repaint_styles, "files": _stamp(self.path)}
+        return {"path": str(self.path), "styles": self.repaint_styles, "files": stamp_of(self.path)}
 
     def make(self, case: str, spacing_mm: float) -> tuple[Volume, LabelMap]:
         """Read a scan with its labels; paint it anew if the case's name says so."""
@@ -287,12 +288,6 @@ def _one_of(weights: dict[str, float], rng: np.random.Generator) -> str:
     return str(rng.choice(list(weights), p=chance / chance.sum()))
 
 
-def _stamp(place: Path) -> list[tuple[str, int, int]]:
-    """Name, size and time of change (ns) of every file there."""
-    files = sorted(f for f in place.rglob("*") if f.is_file()) if place.is_dir() else [place]
-    return [(f.name, (s := f.stat()).st_size, s.st_mtime_ns) for f in files]
-
-
 @cache
 def _library(place: Path) -> TemplateLibrary:
     from spine_node.phantom.library import TemplateLibrary
@@ -306,9 +301,7 @@ def _library(place: Path) -> TemplateLibrary:
 
 
 def _pair(scan: Path) -> tuple[Path, Path] | None:
-    files = sorted(scan.glob("*.nii.gz")) + sorted(scan.glob("*.nii"))
-    labels = [f for f in files if f.name.startswith("labels")]
-    images = [f for f in files if f not in labels]
+    images, labels = nifti_files(scan)
     return (images[0], labels[0]) if len(labels) == len(images) == 1 else None
 
 
@@ -331,7 +324,7 @@ def _scans(folder: Path) -> list[str]:
     for scan in sorted(p for p in folder.iterdir() if p.is_dir()):
         if _pair(scan) or _dicom(scan):
             found.append(scan.name)
-        elif labels := [f.name for f in sorted(scan.glob("labels*.nii*"))]:
+        elif labels := [f.name for f in nifti_files(scan)[1]]:
             raise LabelMapRefused(
                 f"{scan} holds {', '.join(labels)}, but not one labels file beside one image: nobody knows "
                 "what belongs together. Leave one pair there. Nothing was trained."
