@@ -17,6 +17,9 @@ VERTEBRA_VALUES: dict[str, int] = {
 POSTERIOR_OFFSET = 100
 """Added to a vertebra's value for its posterior elements (pedicles, laminae, processes)."""
 
+IGNORED = 255
+"""Value of voxels that nobody annotated: they teach nothing and are not scored."""
+
 SACRUM = 26
 HIP_LEFT, HIP_RIGHT = 29, 30
 FEMORAL_HEAD_LEFT, FEMORAL_HEAD_RIGHT = 31, 32

@@ -27,8 +27,8 @@ BACKGROUND, BODY, POSTERIOR, SACRUM, HIP, HEAD = range(len(TISSUES))
 LEVEL_CLASSES: tuple[str, ...] = (*levels.LEVELS, "S1")
 """Classes of the level head; S1 stands for the sacrum, should a piece of it look like a body."""
 
-IGNORED = 255
-"""Label value of voxels that nobody annotated: they teach nothing."""
+IGNORED = levels.IGNORED
+"""Label value of voxels that nobody annotated, and their class: they teach nothing."""
 
 
 def _tissue_table() -> NDArray[np.uint8]:
