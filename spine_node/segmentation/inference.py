@@ -61,7 +61,7 @@ class BundleSegmenter:
                 "`spine-node segment --model` makes label maps with it. Nothing was segmented."
             )
         self.device = device_of(device)
-        self._network = self.bundle.network().to(self.device, memory_format=torch.channels_last_3d)
+        self._network = self.bundle.fine.network().to(self.device, memory_format=torch.channels_last_3d)
 
     @property
     def identity(self) -> ModelIdentity:
@@ -78,19 +78,19 @@ class BundleSegmenter:
         """
         say = progress or (lambda _fraction, _words: None)
         say(0.0, "resampling")
-        view = canonical(volume, self.bundle.spacing_mm)
+        view = canonical(volume, self.bundle.fine.spacing_mm)
         heads = infer(
             self._network,
             view.values,
-            self.bundle.patch,
-            self.bundle.overlap,
+            self.bundle.fine.patch,
+            self.bundle.fine.overlap,
             self.device,
             lambda done: say(0.05 + 0.75 * done, "looking for bones"),
         )
         semantic = heads.semantic.numpy()
         say(0.8, "naming vertebrae")
-        tissue = without_islands(_decided(semantic, view), self.bundle.spacing_mm)
-        vertebrae = find_vertebrae(tissue, heads.offset.numpy(), self.bundle.spacing_mm)
+        tissue = without_islands(_decided(semantic, view), self.bundle.fine.spacing_mm)
+        vertebrae = find_vertebrae(tissue, heads.offset.numpy(), self.bundle.fine.spacing_mm)
         if len(vertebrae.centres) < LEAST_VERTEBRAE:
             raise SeriesRefused(
                 f"no spine found: {len(vertebrae.centres)} vertebral bodies in {_extent(view)} mm, at least "
@@ -125,7 +125,7 @@ class BundleSegmenter:
             if inside.any():
                 chance[index] = level[:, inside].mean(axis=1)
         centres = view.grid.to_mm(vertebrae.centres)
-        top, gap = _sacrum_top(tissue, vertebrae.centres[-1], self.bundle.spacing_mm)
+        top, gap = _sacrum_top(tissue, vertebrae.centres[-1], self.bundle.fine.spacing_mm)
         return name_levels(
             centres,
             chance,
@@ -142,7 +142,7 @@ class BundleSegmenter:
         vertebrae: Instances,
         naming: Naming,
     ) -> NDArray[np.uint8]:
-        marks = _marks(tissue, vertebrae, naming, self.bundle.spacing_mm)
+        marks = _marks(tissue, vertebrae, naming, self.bundle.fine.spacing_mm)
         kept = np.where(marks > 0, tissue, 0)
         return drawn(volume.grid, view, semantic, kept, marks)
 

@@ -95,4 +95,6 @@ def _is_monai(folder: Path) -> bool:
         metadata = json.loads((folder / METADATA).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return (folder / INFERENCE).with_suffix(".yaml").is_file()
-    return isinstance(inference, dict) and isinstance(metadata, dict) and "network" not in metadata
+    if not isinstance(inference, dict) or not isinstance(metadata, dict):
+        return False
+    return "network" not in metadata and "context" not in metadata

@@ -73,7 +73,7 @@ class StructureSegmenter:
                 f"the bundle in {folder} is one of the spine: it needs the spine's segmenter."
             )
         self.device = device_of(device)
-        self._network = self.bundle.network().to(self.device, memory_format=torch.channels_last_3d)
+        self._network = self.bundle.fine.network().to(self.device, memory_format=torch.channels_last_3d)
 
     @property
     def identity(self) -> ModelIdentity:
@@ -90,13 +90,13 @@ class StructureSegmenter:
         """
         say = progress or (lambda _fraction, _words: None)
         say(0.0, "resampling")
-        bundle = self.bundle
-        view = canonical(volume, bundle.spacing_mm)
+        net, scheme = self.bundle.fine, self.bundle.scheme
+        view = canonical(volume, net.spacing_mm)
         heads = infer(
             self._network,
             view.values,
-            bundle.patch,
-            bundle.overlap,
+            net.patch,
+            net.overlap,
             self.device,
             lambda done: say(0.05 + 0.75 * done, "looking for structures"),
         )
@@ -104,8 +104,8 @@ class StructureSegmenter:
         kinds = semantic.argmax(axis=0).astype(np.uint8)
         kinds[~view.inside] = 0
         say(0.85, "drawing outlines")
-        kept = _without_islands(kinds, len(bundle.scheme.classes))
-        marks, quality = told_apart(kept, view, bundle.scheme)
+        kept = _without_islands(kinds, len(scheme.classes))
+        marks, quality = told_apart(kept, view, scheme)
         labels = drawn(volume.grid, view, semantic, kept, marks)
         say(1.0, "segmented")
         return Segmentation(LabelMap(volume.grid, labels), self.identity, quality)

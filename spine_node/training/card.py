@@ -13,18 +13,7 @@ _TEXT = """\
 
 ## How it was made
 
-A residual 3-D U-Net ({widths} channels), {spacing:g} mm voxels, windows of {patch} voxels. {heads}
-
-Trained with
-
-    {command}
-
-for {hours:g} hours ({steps} steps) on {device}, finished {finished}. {seeds}
-{remarks}
-**Data**, by share of the patches:
-
-{data}
-{curve}
+{made}
 ## Figures
 
 {figures}
@@ -35,8 +24,28 @@ for {hours:g} hours ({steps} steps) on {device}, finished {finished}. {seeds}
 
 ## Licence
 
-Weights: {licence}. SHA-256 of `models/model.safetensors`: `{digest}`.
+Weights: {licence}. {digests}
 """
+
+_MADE = """\
+{title}A residual 3-D U-Net ({widths} channels), {spacing:g} mm voxels, windows of {patch} voxels. {heads}
+
+Trained with
+
+    {command}
+
+for {hours:g} hours ({steps} steps) on {device}, finished {finished}. {seeds}
+{remarks}
+**Data**, by share of the patches:
+
+{data}
+{curve}"""
+
+_TITLES = {
+    "fine": "### The fine net: outlines, and which voxels are one vertebra\n\n",
+    "context": "### The context net: where the spine is, and which vertebra is which\n\n",
+}
+"""Headings, where a bundle holds two nets."""
 
 _SPINE = {
     "segments": """\
@@ -73,7 +82,9 @@ to the midline of all pieces.""",
 }
 
 
-def model_card(metadata: dict[str, Any], figures: dict[str, Any] | None, *, curve: str | None = None) -> str:
+def model_card(
+    metadata: dict[str, Any], figures: dict[str, Any] | None, *, curves: dict[str, str] | None = None
+) -> str:
     """The card as Markdown.
 
     Parameters
@@ -82,32 +93,51 @@ def model_card(metadata: dict[str, Any], figures: dict[str, Any] | None, *, curv
         Content of the bundle's metadata.json.
     figures : dict, optional
         What `evaluate` returned; None is said in words.
-    curve : str, optional
-        File name of the learning curve, beside the card.
+    curves : dict, optional
+        File names of the learning curves, beside the card: of the "fine" and of the "context" net.
     """
-    training, network = metadata["training"], metadata["network"]
     spine = metadata["labels"] == "spine"
     values = metadata["network_data_format"]["outputs"]["label_map"]["channel_def"]
     table = "\n".join(f"| {value} | {name} |" for value, name in values.items())
     words = _SPINE if spine else _LIST | {"segments": f"| value | structure |\n|---|---|\n{table}"}
+    nets = {"fine": metadata} if "network" in metadata else {}
+    if "context" in metadata:
+        nets["context"] = metadata["context"]
+    made = [
+        _made(_TITLES[role] * (len(nets) > 1), net, words, (curves or {}).get(role))
+        for role, net in nets.items()
+    ]
+    if "fine" not in nets:
+        made.append("No fine net is beside it yet: this bundle cannot segment.\n")
     return _TEXT.format(
         **words,
         name=metadata["name"],
         version=metadata["version"],
         licence=metadata["licence"],
-        widths=", ".join(map(str, network["widths"])),
-        spacing=metadata["spacing_mm"],
+        made="\n".join(made),
+        figures=_figures(figures) if figures else "Not evaluated.",
+        digests=" ".join(f"SHA-256 of `{name}`: `{digest}`." for name, digest in metadata["sha256"].items()),
+    )
+
+
+def _made(title: str, net: dict[str, Any], words: dict[str, str], curve: str | None) -> str:
+    training = net["training"]
+    # Cards are made again beside a net of an earlier version, whose metadata said less.
+    data = training.get("data") or [training.get("real_data") or "not noted"]
+    return _MADE.format(
+        **words,
+        title=title,
+        widths=", ".join(map(str, net["network"]["widths"])),
+        spacing=net["spacing_mm"],
         patch=" x ".join(map(str, training["recipe"]["patch"])),
         command=training["command"],
         hours=training["hours"],
         steps=training["steps"],
-        device=training["device"] or "a machine that was not noted",
+        device=training.get("device") or "a machine that was not noted",
         finished=training["finished"],
-        data="\n".join(f"- {said}" for said in training["data"]),
+        data="\n".join(f"- {said}" for said in data),
         curve=f"\n![Loss and validation over the training]({curve})\n" if curve else "",
-        remarks=f"\n{training['remarks']}\n" if training["remarks"] else "",
-        figures=_figures(figures) if figures else "Not evaluated.",
-        digest=next(iter(metadata["sha256"].values())),
+        remarks=f"\n{training['remarks']}\n" if training.get("remarks") else "",
     )
 
 

@@ -1,6 +1,8 @@
 """From a checkpoint to a bundle: half-precision weights, metadata, checksum and card.
 
-The card's figures come from `evaluate`; a bundle without them says that it was not evaluated.
+A bundle holds a fine net and may hold a context net; the recipe's `role` says which one a checkpoint
+is. Each is exported alone, the other one's weights and entries stay: either can be trained again. The
+card's figures come from `evaluate`; a bundle without them says that it was not evaluated.
 """
 
 from __future__ import annotations
@@ -13,8 +15,18 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
+from spine_node.errors import ConfigRefused
 from spine_node.segmentation.architecture import Architecture
-from spine_node.segmentation.bundle import AXES, CARD, INFERENCE, METADATA, WEIGHTS, sha256_of
+from spine_node.segmentation.bundle import (
+    AXES,
+    CARD,
+    INFERENCE,
+    METADATA,
+    WEIGHTS_OF,
+    Role,
+    read_json,
+    sha256_of,
+)
 from spine_node.segmentation.classes import LEVEL_CLASSES, SPINE, Scheme, Structure
 from spine_node.training.card import model_card
 from spine_node.training.curve import draw_curve
@@ -23,8 +35,11 @@ from spine_node.training.train import CURVE, read_checkpoint
 OVERLAP = 0.25
 """Share of a window that its neighbour covers too, at inference."""
 
-PICTURE = Path("docs/curve.png")
-"""The learning curve, beside the card."""
+PICTURE_OF: dict[Role, Path] = {"fine": Path("docs/curve.png"), "context": Path("docs/curve-context.png")}
+"""The learning curve of each net, beside the card."""
+
+NET_KEYS = ("spacing_mm", "network", "training")
+"""Entries of the metadata that each net has for itself."""
 
 SPINE_WORDS = "Residual 3-D U-Net with tissue, centre-offset and level heads; one label map"
 
@@ -39,14 +54,15 @@ def export(
     remarks: str | None = None,
     device: str = "",
 ) -> str:
-    """Write the averaged weights of a checkpoint as a bundle; returns the SHA-256 of the weights.
+    """Write the averaged weights of a checkpoint as one net of a bundle; returns their SHA-256.
 
     Parameters
     ----------
     checkpoint : Path
-        As `train` leaves it.
+        As `train` leaves it; its recipe's `role` says which net of the bundle it becomes.
     bundle : Path
-        Folder of the bundle; its files are replaced.
+        Folder of the bundle. That net's files and entries are replaced, and with them the card and what
+        describes the whole (name, version, licence); those of the other net stay.
     command : str
         What was run to train it, for the card.
     version : str, optional
@@ -57,17 +73,26 @@ def export(
         What else a reader of the card must know: stages of the training, looks at real images.
     device : str
         What it was trained on, in words.
+
+    Raises
+    ------
+    ConfigRefused
+        If it is the context net of another label list than the spine's, or the folder holds the other
+        net of another label list.
+    BundleRefused
+        If the folder holds configurations that cannot be read.
     """
     content = read_checkpoint(checkpoint)
     recipe = json.loads(content["recipe"])
-    architecture = Architecture.from_dict(recipe["architecture"])
-    for name in (METADATA, INFERENCE, CARD, WEIGHTS):
+    role: Role = recipe.get("role", "fine")
+    before, windows = _rest_of(bundle, role, recipe)
+    for name in (METADATA, INFERENCE, CARD, WEIGHTS_OF[role]):
         (bundle / name).parent.mkdir(parents=True, exist_ok=True)
     weights = {key: value.to(torch.float16).contiguous() for key, value in content["average"].items()}
-    save_file(weights, bundle / WEIGHTS)
-    (bundle / WEIGHTS).chmod(0o644)
-    digest = sha256_of(bundle / WEIGHTS)
-    draw_curve(checkpoint.parent / CURVE, bundle / PICTURE)
+    save_file(weights, bundle / WEIGHTS_OF[role])
+    (bundle / WEIGHTS_OF[role]).chmod(0o644)
+    digest = sha256_of(bundle / WEIGHTS_OF[role])
+    draw_curve(checkpoint.parent / CURVE, bundle / PICTURE_OF[role])
     training = {
         "command": command,
         "steps": int(content["step"]),
@@ -78,15 +103,51 @@ def export(
         "data": [*content.get("earlier", []), *_data(recipe["streams"])],
         "remarks": remarks,
     }
-    scheme = _scheme(recipe["labels"])
-    metadata = _metadata(architecture, scheme, recipe, version or recipe["version"], digest, training)
+    architecture = Architecture.from_dict(recipe["architecture"])
+    net = {
+        "spacing_mm": recipe["spacing_mm"],
+        "network": architecture.to_dict() | {"axes": AXES},
+        "training": training,
+    }
+    window = {"patch": recipe["patch"], "overlap": OVERLAP, "blending": "gaussian", "padding": "replicate"}
+    metadata = _described(_scheme(recipe["labels"]), recipe, version or recipe["version"])
+    metadata |= (net if role == "fine" else {"context": net}) | before
+    metadata["sha256"] = before.get("sha256", {}) | {str(WEIGHTS_OF[role]): digest}
     _write_json(bundle / METADATA, metadata)
-    _write_json(
-        bundle / INFERENCE,
-        {"patch": recipe["patch"], "overlap": OVERLAP, "blending": "gaussian", "padding": "replicate"},
-    )
-    (bundle / CARD).write_text(model_card(metadata, figures, curve=PICTURE.name), encoding="utf-8")
+    _write_json(bundle / INFERENCE, (window if role == "fine" else {"context": window}) | windows)
+    (bundle / CARD).write_text(model_card(metadata, figures, curves=_curves(bundle)), encoding="utf-8")
     return digest
+
+
+def _rest_of(bundle: Path, role: Role, recipe: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """What the folder's configurations say of the other net: it stays."""
+    if role == "context" and recipe["labels"] != "spine":
+        raise ConfigRefused(
+            "a context net finds the spine and names its levels: a label list of its own has none. "
+            "Nothing was exported."
+        )
+    if not (bundle / METADATA).exists():
+        return {}, {}
+    metadata, inference = (read_json(bundle, name) for name in (METADATA, INFERENCE))
+    if role == "fine":
+        keep, windows = ({"context": c["context"]} if "context" in c else {} for c in (metadata, inference))
+    else:
+        keep = {key: metadata[key] for key in NET_KEYS if key in metadata}
+        windows = {key: value for key, value in inference.items() if key != "context"}
+    if not keep:
+        return {}, {}
+    if metadata.get("labels", "spine") != recipe["labels"]:
+        raise ConfigRefused(
+            f"{bundle} holds a net of another label list: the two nets of a bundle have the same one. Choose "
+            "another folder. Nothing was exported."
+        )
+    other: Role = "context" if role == "fine" else "fine"
+    name = str(WEIGHTS_OF[other])
+    return keep | {"sha256": {name: metadata.get("sha256", {}).get(name)}}, windows
+
+
+def _curves(bundle: Path) -> dict[str, str]:
+    return {role: name.name for role, name in PICTURE_OF.items() if (bundle / name).exists()}
 
 
 _ELSEWHERE = ("architecture", "labels", "name", "version", "description", "licence")
@@ -102,14 +163,8 @@ def _scheme(labels: Any) -> Scheme:
     return SPINE if labels == "spine" else Scheme.of([Structure(**entry) for entry in labels])
 
 
-def _metadata(
-    architecture: Architecture,
-    scheme: Scheme,
-    recipe: dict[str, Any],
-    version: str,
-    digest: str,
-    training: dict[str, Any],
-) -> dict[str, Any]:
+def _described(scheme: Scheme, recipe: dict[str, Any], version: str) -> dict[str, Any]:
+    """What the metadata say of the bundle as a whole."""
     named = ", ".join(scheme.classes[1:])
     about = (
         {"tissues": list(scheme.classes), "level_classes": list(LEVEL_CLASSES)}
@@ -125,19 +180,15 @@ def _metadata(
         or (SPINE_WORDS if scheme.spine else f"Residual 3-D U-Net; a label map of {named}"),
         "intended_use": "research only; not a medical device",
         "licence": recipe["licence"],
-        "spacing_mm": recipe["spacing_mm"],
-        "network": architecture.to_dict() | {"axes": AXES},
         "labels": recipe["labels"],
         **about,
-        "sha256": {str(WEIGHTS): digest},
-        "training": training,
         "network_data_format": {
             "inputs": {
                 "image": {
                     "type": "image",
                     "modality": "CBCT or CT",
                     "num_channels": 1,
-                    "spatial_shape": recipe["patch"],
+                    "spatial_shape": ["*", "*", "*"],
                     "axes": AXES,
                     "frame": "LPS: z cranial, y posterior, x to the patient's left",
                     "value_range": [-3, 3],

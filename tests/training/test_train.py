@@ -74,7 +74,7 @@ def test_a_trunk_at_the_input_spacing_learns_and_becomes_a_bundle(run_dir):
     export(run(run_dir, 16, recipe), run_dir / "bundle", command="pytest")
     loss = [r["loss"] for r in records(run_dir)]
     assert np.mean(loss[-4:]) < 0.9 * np.mean(loss[:4])
-    assert load_bundle(run_dir / "bundle").network().architecture == recipe.architecture
+    assert load_bundle(run_dir / "bundle").fine.network().architecture == recipe.architecture
 
 
 def test_a_resumed_run_goes_on_where_it_was(run_dir):
@@ -137,7 +137,7 @@ def test_a_killed_run_leaves_a_checkpoint_that_can_be_used_and_resumed(run_dir):
     at_kill = read_checkpoint(run_dir / CHECKPOINT)["step"]
     assert at_kill > 0
     export(run_dir / CHECKPOINT, run_dir / "bundle", command="killed")
-    assert load_bundle(run_dir / "bundle").network() is not None
+    assert load_bundle(run_dir / "bundle").fine.network() is not None
     assert read_checkpoint(run(run_dir, at_kill + 2))["step"] == at_kill + 2
     assert [r["step"] for r in records(run_dir)] == list(range(1, at_kill + 3))
 
