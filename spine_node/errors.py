@@ -5,7 +5,8 @@
     │   ├── SeriesRefused    a DICOM series that cannot become a volume
     │   ├── LabelMapRefused  a label map that cannot be measured
     │   ├── BundleRefused    a model bundle that cannot be trusted or used
-    │   └── ConfigRefused    a configuration that cannot be used
+    │   ├── ConfigRefused    a configuration that cannot be used
+    │   └── PinRefused       a level that a person fixed and that cannot be
     └── Unavailable          the world: retried with back-off for hours
         └── PeerUnavailable  a DICOM peer that did not answer, or asked us to come back
 
@@ -35,6 +36,10 @@ class BundleRefused(Refused):
 
 class ConfigRefused(Refused):
     """This configuration cannot be used."""
+
+
+class PinRefused(Refused):
+    """No spine can be named as these pins say."""
 
 
 class Unavailable(SpineNodeError):

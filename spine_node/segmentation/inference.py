@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 
 from spine_node.anatomy import levels
 from spine_node.errors import BundleRefused, SeriesRefused
-from spine_node.imaging.volume import FloatArray, LabelMap, Volume
+from spine_node.imaging.volume import LabelMap, Volume
 from spine_node.segmentation.bundle import Bundle, load_bundle
 from spine_node.segmentation.canonical import Canonical, canonical
-from spine_node.segmentation.classes import BODY, HEAD, HIP, LEVEL_CLASSES, POSTERIOR, SACRUM
+from spine_node.segmentation.classes import BODY, HEAD, HIP, POSTERIOR, SACRUM
 from spine_node.segmentation.device import device_of
 from spine_node.segmentation.instances import (
     Instances,
@@ -28,6 +28,7 @@ from spine_node.segmentation.instances import (
 )
 from spine_node.segmentation.labelling import drawn
 from spine_node.segmentation.levels import Naming, name_levels
+from spine_node.segmentation.naming import evidence_of, mean_log_chance
 from spine_node.segmentation.outline import settled_by_grey
 from spine_node.segmentation.segmenter import ModelIdentity, Progress, Segmentation
 from spine_node.segmentation.windows import infer
@@ -108,7 +109,7 @@ class BundleSegmenter:
         settled_by_grey(semantic, view.values, vertebrae.parts, tissue)
         labels = self._labels(volume, view, semantic, tissue, vertebrae, naming)
         say(1.0, "segmented")
-        return Segmentation(LabelMap(volume.grid, labels), self.identity, naming.quality)
+        return Segmentation(LabelMap(volume.grid, labels), self.identity, naming.quality, naming)
 
     def _named(
         self,
@@ -117,21 +118,8 @@ class BundleSegmenter:
         vertebrae: Instances,
         level: NDArray[np.float32],
     ) -> Naming:
-        count = len(vertebrae.centres)
-        bodies = np.where(tissue == BODY, vertebrae.parts, 0)[::2, ::2, ::2]
-        chance = np.full((count, len(LEVEL_CLASSES)), -np.log(len(LEVEL_CLASSES)))
-        for index in range(count):
-            inside = bodies == index + 1
-            if inside.any():
-                chance[index] = level[:, inside].mean(axis=1)
-        centres = view.grid.to_mm(vertebrae.centres)
-        top, gap = _sacrum_top(tissue, vertebrae.centres[-1], self.bundle.fine.spacing_mm)
-        return name_levels(
-            centres,
-            chance,
-            sacrum_mm=None if top is None else view.grid.to_mm(top),
-            sacrum_gap_mm=gap,
-        )
+        chance = mean_log_chance(tissue, vertebrae, level)
+        return name_levels(evidence_of(view.grid, view.inside, tissue, vertebrae, chance))
 
     def _labels(
         self,
@@ -155,18 +143,6 @@ def _decided(semantic: NDArray[np.float32], view: Canonical) -> NDArray[np.uint8
 
 def _extent(view: Canonical) -> str:
     return " x ".join(f"{n * s:.0f}" for n, s in zip(view.grid.shape, view.grid.spacing_mm, strict=True))
-
-
-def _sacrum_top(
-    tissue: NDArray[np.uint8], lowest: FloatArray, spacing_mm: float
-) -> tuple[FloatArray | None, float | None]:
-    """The piece of sacrum nearest to the lowest body's centre, and how far it is in mm."""
-    sacrum = np.argwhere(tissue == SACRUM)
-    if len(sacrum) == 0:
-        return None, None
-    gaps = np.linalg.norm(sacrum - lowest, axis=1) * spacing_mm
-    near = gaps <= gaps.min() + 10.0
-    return sacrum[near].mean(axis=0), float(gaps.min())
 
 
 def _marks(

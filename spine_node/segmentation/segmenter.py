@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from spine_node.imaging.volume import LabelMap, Volume
+from spine_node.segmentation.levels import Naming
 
 Progress = Callable[[float, str], None]
 """Called with the fraction done (0..1) and a few words."""
@@ -35,11 +36,14 @@ class Segmentation:
     model : ModelIdentity
     quality : tuple of str
         Sentences for the report ("levels counted from the sacrum", "level uncertain: ...").
+    naming : Naming, optional
+        How the vertebrae were named, and how else they could be; None from a model that names them itself.
     """
 
     label_map: LabelMap
     model: ModelIdentity
     quality: tuple[str, ...] = ()
+    naming: Naming | None = None
 
 
 class Segmenter(Protocol):
