@@ -383,13 +383,28 @@ def evaluate(
     ] = None,
     real: Annotated[
         Path | None,
-        typer.Option(exists=True, file_okay=False, help="Labelled scans: NIfTI pairs, or image and centres."),
+        typer.Option(exists=True, file_okay=False, help="Annotated scans: labels, or body centres."),
+    ] = None,
+    crop: Annotated[
+        Path | None, typer.Option(exists=True, file_okay=False, help="The same of a few vertebrae each.")
     ] = None,
     standing: Annotated[
         Path | None, typer.Option(exists=True, file_okay=False, help="The same of standing cone-beam CT.")
     ] = None,
+    notes: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="TOML file: what of each scan's labels is not scored, as config/real-scans.toml says it.",
+        ),
+    ] = None,
+    trained_on: Annotated[
+        list[str] | None,
+        typer.Option(help="A scan (its folder's name) that the model was trained on: a set of its own."),
+    ] = None,
     templates: Annotated[
-        Path | None, typer.Option(exists=True, help="Vertebrae to make phantoms of, not trained on.")
+        Path | None, typer.Option(exists=True, help="Shapes of bones to make phantoms of, not trained on.")
     ] = None,
     cases: Annotated[int, typer.Option(min=1, help="Phantoms of each set, none of them trained on.")] = 5,
     spacing: Annotated[float, typer.Option(min=0.3, max=4.0, help="Voxel size of the phantoms, mm.")] = 1.5,
@@ -403,18 +418,28 @@ def evaluate(
 ) -> None:
     """Say how good a model is: outlines, names of levels, clinical numbers; each set by itself.
 
-    Beside the model stand a floor (threshold and watershed, told what its pieces are called) and a ceiling
-    (the truth taken to the net's voxels and back). --out writes evaluation.json, CSV and pictures, and goes
-    on where a run was killed. Figures on phantoms say nothing about patients.
+    A scan is a folder (--real of one, or of many) with an image and labels*.nii.gz, or masks named as VerSe
+    and TPTBox do, or a JSON file of body centres. Beside the model stand a floor (threshold and watershed,
+    told what its pieces are called) and a ceiling (the truth taken to the net's voxels and back). --out
+    writes evaluation.json, CSV, pictures and the ten worst cases (gallery.png), and goes on where a run was
+    killed. Figures on phantoms say nothing about patients.
     """
+    from spine_node.evaluation.references import read_notes
     from spine_node.evaluation.run import evaluate_sets
     from spine_node.evaluation.sets import chosen
     from spine_node.evaluation.tables import tables
     from spine_node.segmentation.plug import load_segmenter
     from spine_node.tables import print_tables
 
-    folders = {"real": real, "standing": standing, "templates": templates}
-    groups = chosen(sets or [], folders, count=cases, spacing_mm=spacing, clean=clean)
+    groups = chosen(
+        sets or [],
+        {"real": real, "crop": crop, "standing": standing, "templates": templates},
+        count=cases,
+        spacing_mm=spacing,
+        clean=clean,
+        notes=read_notes(notes),
+        trained_on=trained_on or [],
+    )
     segmenter = load_segmenter(model, device)
     where = str(getattr(segmenter, "device", device))
     figures = evaluate_sets(segmenter, groups, out=out, device_words=where, baselines=baselines)

@@ -11,7 +11,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from spine_node.anatomy.femur import keep_heads
-from spine_node.anatomy.levels import CHANNELS, LEVELS, VERTEBRA_VALUES
+from spine_node.anatomy.levels import (
+    CHANNELS,
+    LEVEL_OF_VALUE,
+    LEVELS,
+    POSTERIOR_OFFSET,
+    SACRUM,
+    VERTEBRA_VALUES,
+)
 from spine_node.anatomy.names import structure_named
 from spine_node.anatomy.split import BY_SHAPE, split
 from spine_node.errors import LabelMapRefused
@@ -34,6 +41,10 @@ gives 26 to L6: its maps must be read by the names that it writes, not by these 
 
 SCHEMES: dict[str, dict[int, str]] = {"spine": CHANNELS, "verse": VERSE, "totalsegmentator": TOTALSEGMENTATOR}
 """What `spine-node measure --scheme` knows."""
+
+BODY_SUBREGIONS, POSTERIOR_SUBREGIONS = (49, 50), tuple(range(41, 49))
+"""Values of a subregion map of TPTBox (Moeller et al., Eur Radiol 2025), which stands beside a map of VerSe:
+border and core of the body; arch, spinous, costal and articular processes."""
 
 FEMUR_VALUES = {"femur_left": 33, "femur_right": 34}
 """Whole femora, between reading and cutting off their heads; never in a result."""
@@ -94,3 +105,33 @@ def from_scheme(
     heads, quality = keep_heads(LabelMap(grid, mapped), FEMUR_VALUES)
     parted = split(heads)
     return parted, quality if parted is heads else (*quality, BY_SHAPE)
+
+
+def from_subregions(grid: Grid, vertebrae: NDArray[np.integer], subregions: NDArray[np.integer]) -> LabelMap:
+    """A label map in our values from a VerSe map of whole vertebrae and a map of their parts.
+
+    Parameters
+    ----------
+    grid : Grid
+    vertebrae : ndarray of int, shape of the grid
+        Values of `VERSE`; others (discs and endplates from 100 on) become 0.
+    subregions : ndarray of int, shape of the grid
+        Of a vertebra's voxels, `BODY_SUBREGIONS` are its body and `POSTERIOR_SUBREGIONS` posterior elements.
+
+    Raises
+    ------
+    LabelMapRefused
+        If the two maps share no voxel of a vertebra.
+    """
+    level = np.where(np.isin(vertebrae, list(LEVEL_OF_VALUE)), vertebrae, 0).astype(np.uint8)
+    labels = np.where(vertebrae == SACRUM, SACRUM, 0).astype(np.uint8)
+    body = (level > 0) & np.isin(subregions, BODY_SUBREGIONS)
+    posterior = (level > 0) & np.isin(subregions, POSTERIOR_SUBREGIONS)
+    if not body.any():
+        raise LabelMapRefused(
+            f"the subregions hold no body ({' or '.join(map(str, BODY_SUBREGIONS))}) where the other map has "
+            "a vertebra (1 to 25, 28). Are the two of one scan? Nothing was taken over."
+        )
+    labels[body] = level[body]
+    labels[posterior] = level[posterior] + POSTERIOR_OFFSET
+    return LabelMap(grid, labels)

@@ -5,7 +5,7 @@ Points in, verdicts out: works for label maps and for centres that somebody mark
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,6 +16,13 @@ from spine_node.segmentation.classes import IGNORED
 
 FOUND_MM = 20.0
 """Furthest that a found vertebra may be from a true one to be it (Sekuboyina et al., MedIA 2021)."""
+
+NEAR_MM = 10.0
+"""Furthest that a body of the right name may be from its true centre to be where it belongs: less than half
+the way to its neighbour anywhere below T1."""
+
+COUNTED = LEVELS[order("T1") : order("L5") + 1]
+"""Levels that `near` counts: cervical bodies lie closer to each other than marks are exact."""
 
 EXTRA = ("T13", "L6")
 """Levels that most people do not have: T12 and L1 are neighbours."""
@@ -34,6 +41,27 @@ def body_centres(labels: np.ndarray, grid: Grid) -> dict[str, FloatArray]:
         for level, value in VERTEBRA_VALUES.items()
         if counts[value]
     }
+
+
+def scored_centres(found: np.ndarray, kept: np.ndarray, grid: Grid) -> dict[str, FloatArray]:
+    """Centroids of the whole found bodies of which at least half is left to be scored, LPS mm, by level.
+
+    Parameters
+    ----------
+    found, kept : ndarray of uint8
+        Labels as found, and what `metrics.scored` left of them.
+    """
+    whole, left = (np.bincount(labels.ravel(), minlength=256) for labels in (found, kept))
+    centres = body_centres(found, grid)
+    values = {level: VERTEBRA_VALUES[level] for level in centres}
+    return {level: c for level, c in centres.items() if 2 * left[values[level]] >= whole[values[level]]}
+
+
+def near(rows: Iterable[Mapping[str, Any]], limit_mm: float = NEAR_MM) -> tuple[int, int]:
+    """How many bodies T1 to L5 of these rows ("levels" of `identification`) were found under their own name
+    within `limit_mm`, and how many there are."""
+    gaps = [row["distance_mm"] for row in rows if row["level"] in COUNTED]
+    return sum(gap is not None and gap <= limit_mm for gap in gaps), len(gaps)
 
 
 def identification(found: Centres, true: Centres, *, complete: bool = True) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from spine_node.evaluation.tables import between, number
+from spine_node.evaluation.tables import between, cells, number, sentences
 
 Row = dict[str, Any]
 
@@ -26,8 +26,11 @@ def _block(name: str, block: Row) -> str:
     rows, cases = block["rows"], block["cases"]
     lines = [f"### {name}: {block['what']}", "", f"{len(cases)} scans ({cases[0]} to {cases[-1]})."]
     model = rows["model"]
+    lines[-1] += "".join(f" {words[0].upper()}{words[1:]}." for words in sentences(block))
     if model["refused"]:
         lines[-1] += f" Refused, counted as nothing found: {', '.join(model['refused'])}."
+    lines += ["", "| | mean | 95 % interval | asked for | | counted |", "|---|---|---|---|---|---|"]
+    lines += [_bar(row) for row in block["bars"]]
     if model["outlines"]:
         lines += [
             "",
@@ -44,6 +47,13 @@ def _block(name: str, block: Row) -> str:
         lines += [_parameter(key, every) for key in every["model"]]
     lines += ["", f"{model['seconds']:.0f} s a scan on average."]
     return "\n".join(line.rstrip() for line in lines)
+
+
+def _bar(row: Row) -> str:
+    counted = f"{row['scans']} scan{'s' * (row['scans'] != 1)}" + (
+        f", {row['count']}" if row["count"] else ""
+    )
+    return f"| {' | '.join([row['what'], *cells(row), counted])} |"
 
 
 def _others(rows: Row, what: str) -> str:

@@ -6,12 +6,14 @@ of body is nobody's fault: it is left out on both sides.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+from scipy.optimize import linear_sum_assignment
 
 from spine_node.anatomy.levels import (
     LEVEL_OF_VALUE,
@@ -89,13 +91,18 @@ def overlap(found: Values, truth: Values) -> Overlap:
     return Overlap(np.bincount(pairs, minlength=65536).reshape(256, 256))
 
 
-def outlines(found: Values, truth: Values, spacing_mm: NDArray[np.float64]) -> list[Row]:
-    """One row for every structure in the truth: {"group", "name", the metrics of `outline`}."""
+def outlines(
+    found: Values, truth: Values, spacing_mm: NDArray[np.float64], untrusted: Collection[int] = ()
+) -> list[Row]:
+    """One row for every structure in the truth: {"group", "name", the metrics of `outline`}.
+
+    A vertebra of which a part is `untrusted` (made `IGNORED` in the truth) has no row as a whole.
+    """
     counted = overlap(found, truth)
     boxes = [ndimage.find_objects(labels, 255) for labels in (found, truth)]
     rows = []
     for group, name, values in _structures():
-        if counted.of(values)[1] == 0:
+        if counted.of(values)[1] == 0 or not set(values).isdisjoint(untrusted):
             continue
         box = _around([side[v - 1] for side in boxes for v in values])
         masks = (np.isin(found[box], values), np.isin(truth[box], values))
@@ -123,15 +130,23 @@ def outline(found: NDArray[np.bool_], truth: NDArray[np.bool_], spacing_mm: NDAr
     }
 
 
-def without_names(counted: Overlap) -> Row:
+def without_names(counted: Overlap, untrusted: Collection[int] = ()) -> Row:
     """What is left when names are forgotten.
+
+    Parameters
+    ----------
+    counted : Overlap
+    untrusted : collection of int
+        As for `outlines`.
 
     Returns
     -------
     dict
         "dice_any_body", "dice_any_posterior", "dice_anything": Dice of all of them together;
         "panoptic_quality", "instances_found" (F1), "instances_overlap" (mean IoU of matched ones): whole
-        vertebrae, matched where their IoU exceeds `MATCH_IOU`. None where there is nothing of the kind.
+        vertebrae, matched where their IoU exceeds `MATCH_IOU`; "matched_vertebra", "matched_body",
+        "matched_posterior": mean Dice over true ones, each with one found one, so paired that the mean is
+        highest. None where there is nothing of the kind.
     """
     bodies = list(VERTEBRA_VALUES.values())
     arches = [v + POSTERIOR_OFFSET for v in bodies]
@@ -153,7 +168,28 @@ def without_names(counted: Overlap) -> Row:
     row["panoptic_quality"] = float(matched.sum() / both) if both else None
     row["instances_found"] = len(matched) / both if both else None
     row["instances_overlap"] = float(matched.mean()) if len(matched) else None
+    for group, offsets in (
+        ("vertebra", (0, POSTERIOR_OFFSET)),
+        ("body", (0,)),
+        ("posterior", (POSTERIOR_OFFSET,)),
+    ):
+        row[f"matched_{group}"] = _matched(counted.joint, bodies, offsets, untrusted)
     return row
+
+
+def _matched(
+    joint: NDArray[np.int64], bodies: list[int], offsets: tuple[int, ...], untrusted: Collection[int]
+) -> float | None:
+    member = np.zeros((len(bodies), 256), np.int64)
+    for index, value in enumerate(bodies):
+        member[index, [value + offset for offset in offsets]] = 1
+    shared, true = member @ joint @ member.T, member @ joint.sum(axis=0)
+    sizes = (member @ joint.sum(axis=1))[:, None] + true
+    known = (true > 0) & ~(member[:, list(untrusted)].any(axis=1))
+    if not known.any():
+        return None
+    dice = (2 * shared / np.maximum(sizes, 1))[:, known]
+    return float(dice[linear_sum_assignment(dice, maximize=True)].sum() / known.sum())
 
 
 def _dice(found: int, true: int, shared: int) -> float | None:

@@ -16,7 +16,9 @@ from spine_node.scans import stamp_of
 if TYPE_CHECKING:
     from spine_node.phantom.generate import Phantom
     from spine_node.phantom.implants import Metal
+    from spine_node.phantom.library import TemplateLibrary
     from spine_node.phantom.person import SpineSpec
+    from spine_node.phantom.physics import Scanner
 
 STRESSES = ("scoliosis", "numbering", "implants", "truncation", "noise")
 """What the stress set has, in turn: a curve asked for over 40 degrees; a vertebra more or less than 24;
@@ -26,6 +28,21 @@ STRESS_CURVE_DEG = 45.0
 STRESS_RADIUS_MM = (85.0, 110.0)
 STRESS_NOISE = (180.0, 260.0)
 """Least curve; imaged radius (training: 120 mm or more); standard deviation (training: up to 140)."""
+
+
+BEYOND: dict[str, tuple[float, float]] = {
+    "noise": (150.0, 200.0),
+    "blur_mm": (1.7, 2.1),
+    "cupping": (320.0, 420.0),
+    "veil": (220.0, 300.0),
+    "hardening": (270.0, 350.0),
+    "rings": (65.0, 95.0),
+    "rays": (44.0, 60.0),
+}
+"""Settings of `phantom.physics.Scanner` that no phantom of a training reaches."""
+
+BEYOND_EACH = 2
+"""So many of them each phantom of the set "templates" has."""
 
 
 def synthetic(seeds: range | list[int], **options: Any) -> list[Case]:
@@ -53,10 +70,11 @@ def stress(count: int, spacing_mm: float) -> list[Case]:
 
 
 def templates(folder: Path, count: int, spacing_mm: float) -> list[Case]:
-    """Phantoms whose vertebrae are those of a folder of templates that no training used."""
+    """Phantoms with the shapes of bones that no training used, and scanner settings that none reaches."""
     from spine_node.phantom.library import TemplateLibrary
 
-    library = TemplateLibrary.from_folder(folder).split("test")
+    every = TemplateLibrary.from_folder(folder)
+    library = every.split("test")
     if not library.templates:
         raise LabelMapRefused(
             f'{folder} has no template that its sources give to testing (role = "test" in templates.toml): '
@@ -64,11 +82,41 @@ def templates(folder: Path, count: int, spacing_mm: float) -> list[Case]:
         )
 
     def scan(seed: int) -> Callable[[], Scan]:
-        return lambda: _scan_of(_generate(seed, spacing_mm=spacing_mm, templates=library, template_share=1.0))
+        return lambda: _scan_of(
+            _generate(
+                seed,
+                spacing_mm=spacing_mm,
+                templates=library,
+                template_share=1.0,
+                scanner=unseen_scanner(seed),
+            )
+        )
 
     seeds = range(TEMPLATE_SEED, TEMPLATE_SEED + count)
-    stamp = stamp_of(folder)
-    return [Case("templates", f"{folder.name}_seed_{s}_{spacing_mm:g}mm", scan(s), stamp) for s in seeds]
+    stamp, about = stamp_of(folder), _split_in_words(library, every.split("train"))
+    return [
+        Case("templates", f"{folder.name}_seed_{s}_{spacing_mm:g}mm", scan(s), stamp, about) for s in seeds
+    ]
+
+
+def unseen_scanner(seed: int) -> Scanner:
+    """A scanner as training draws them, but for `BEYOND_EACH` settings of `BEYOND`."""
+    from spine_node.phantom.physics import Scanner
+
+    rng = np.random.default_rng((seed, 2))
+    scanner = Scanner.draw(rng, clean=False)
+    for name in rng.choice(list(BEYOND), BEYOND_EACH, replace=False):
+        scanner = replace(scanner, **{str(name): float(rng.uniform(*BEYOND[str(name)]))})
+    return scanner
+
+
+def _split_in_words(library: TemplateLibrary, training: TemplateLibrary) -> str:
+    tested, trained = (", ".join(s.name for s in part.sources) or "none" for part in (library, training))
+    beyond = ", ".join(f"{name} {low:g}-{high:g}" for name, (low, high) in BEYOND.items())
+    return (
+        f"shapes of bones: {tested} (kept from training, which may use: {trained}); bones that these lack "
+        f"are drawn as in training; each scanner has {BEYOND_EACH} settings beyond training's, of {beyond}"
+    )
 
 
 def _generate(seed: int, **options: Any) -> Phantom:

@@ -4,7 +4,8 @@ evaluation.json (schema 1), every number in mm, degrees or a share of 1:
 
     schema, software, made, device
     rows      {row: {name, version, sha256}}: "model", "floor", "ceiling"
-    sets      {set: {what, cases: [name], rows: {row: figures}}}, figures as `summary.summary` says
+    sets      {set: {what, cases: [name], about: {name: sentence}, bars, rows: {row: figures}}}; bars as
+              `bars.bars` says, figures as `summary.summary` says
     cases     [one for each set, case and row, as `judged` says]
 """
 
@@ -22,11 +23,12 @@ import numpy as np
 from spine_node import __version__
 from spine_node.anatomy.locate import locate
 from spine_node.errors import Refused
+from spine_node.evaluation.bars import bars
 from spine_node.evaluation.baselines import Ceiling, Floor, ceiling_identity, floor_identity
 from spine_node.evaluation.cases import TEST_SEED, Case, Scan, true_centres
 from spine_node.evaluation.clinical import curve_rows, parameter_rows
 from spine_node.evaluation.footprint import Footprint
-from spine_node.evaluation.identification import body_centres, identification
+from spine_node.evaluation.identification import identification, scored_centres
 from spine_node.evaluation.metrics import outlines, overlap, scored, without_names
 from spine_node.evaluation.phantoms import synthetic
 from spine_node.evaluation.record import Record, Report
@@ -139,7 +141,7 @@ def evaluate_sets(
         "made": datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
         "device": device_words,
         "rows": _identities(segmenter, rows),
-        "sets": {group: _set(group, results, rows) for group in sets},
+        "sets": {group: _set(group, cases, results, rows) for group, cases in sets.items()},
         "cases": results,
     }
     if out is not None:
@@ -158,11 +160,13 @@ def write_figures(figures: Row, path: Path) -> None:
     part.replace(path)
 
 
-def _set(group: str, results: Sequence[Row], rows: Sequence[str]) -> Row:
+def _set(group: str, cases: Sequence[Case], results: Sequence[Row], rows: Sequence[str]) -> Row:
     own = [r for r in results if r["set"] == group]
     return {
         "what": WHAT.get(group, group),
         "cases": list(dict.fromkeys(r["case"] for r in own)),
+        "about": {case.name: case.about for case in cases if case.about},
+        "bars": bars(group, [r for r in own if r["row"] == "model"]),
         "rows": {row: summary(mine) for row in rows if (mine := [r for r in own if r["row"] == row])},
     }
 
@@ -251,10 +255,10 @@ def judged(case: Case, row: str, segmenter: Segmenter, scan: Scan) -> tuple[Row,
     one, other = (found.labels, None) if scan.truth is None else scored(found, scan.truth)
     result |= {"outlines": None, "nameless": None}
     if other is not None:
-        result["outlines"] = outlines(one, other, grid.spacing_mm)
-        result["nameless"] = without_names(overlap(one, other))
+        result["outlines"] = outlines(one, other, grid.spacing_mm, scan.untrusted)
+        result["nameless"] = without_names(overlap(one, other), scan.untrusted)
     result["identification"] = identification(
-        body_centres(one, grid), true_centres(scan, other), complete=other is not None
+        scored_centres(found.labels, one, grid), true_centres(scan, other), complete=other is not None
     )
     result |= _measured(found, scan)
     return result, views(scan, found)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from spine_node.evaluation.clinical import agreement
+from spine_node.evaluation.identification import near
 from spine_node.evaluation.metrics import GROUPS
 
 Row = dict[str, Any]
@@ -44,6 +45,28 @@ def interval(values: Iterable[float | None]) -> Row | None:
         "high": high,
         "least": float(seen.min()),
         "most": float(seen.max()),
+        "scans": len(seen),
+    }
+
+
+def shares(counts: Sequence[tuple[int, int]]) -> Row | None:
+    """Share of all of (how many, of how many) by scan, as `interval` tells it; whole scans are resampled,
+    since what happens to the vertebrae of one scan happens together."""
+    seen = np.array([(k, n) for k, n in counts if n], dtype=np.float64).reshape(-1, 2)
+    if len(seen) == 0:
+        return None
+    low = high = None
+    if len(seen) >= FEWEST:
+        draws = np.random.default_rng(0).integers(0, len(seen), (RESAMPLES, len(seen)))
+        drawn = seen[draws].sum(axis=1)
+        low, high = (float(q) for q in np.percentile(drawn[:, 0] / drawn[:, 1], (2.5, 97.5)))
+    each = seen[:, 0] / seen[:, 1]
+    return {
+        "mean": float(seen[:, 0].sum() / seen[:, 1].sum()),
+        "low": low,
+        "high": high,
+        "least": float(each.min()),
+        "most": float(each.max()),
         "scans": len(seen),
     }
 
@@ -103,6 +126,7 @@ def _levels(scans: Sequence[Row]) -> Row:
     return {
         "expected": sum(map(len, rows)),
         "identification_rate": interval(float(np.mean([r["right"] for r in scan])) for scan in rows),
+        "near_rate": shares([near(scan) for scan in rows]),
         "distance_mm": interval(mean_of(scan, "distance_mm") for scan in rows),
         "off_by_one_rate": interval(float(np.mean([r["off_by_one"] for r in scan])) for scan in rows),
         "false_positives": None if None in extra else sum(map(len, extra)),

@@ -29,26 +29,59 @@ _NAMELESS = {
     "panoptic_quality": "panoptic quality",
     "instances_found": "instances found (F1)",
     "instances_overlap": "IoU of found ones",
+    "matched_body": "Dice, matched bodies",
+    "matched_vertebra": "Dice, matched vertebrae",
 }
 
 
 def tables(figures: Row) -> list[Table]:
-    """Outlines, names and parameters of each set, every row of it side by side."""
+    """Bars of each set; outlines, names and parameters, every row of it side by side."""
     made = []
     for name, block in figures["sets"].items():
         rows, scans = block["rows"], len(block["cases"])
         title = f"{name}: {scans} scan{'s' * (scans != 1)} ({block['what']})"
+        made.append(_bars(title, block))
         if any(row["outlines"] for row in rows.values()):
-            made += [_outlines(title, rows), _nameless(rows)]
-            title = ""
-        made.append(_levels(title, rows))
+            made += [_outlines(rows), _nameless(rows)]
+        made.append(_levels(rows))
         if any(row["parameters"] for row in rows.values()):
             made.append(_parameters(rows))
     return made
 
 
-def _outlines(title: str, rows: Row) -> Table:
-    words = f"{title}\nOutlines: mean over levels, then over scans, with 95 % interval"
+def _bars(title: str, block: Row) -> Table:
+    table = Table("model", title="\n".join([title, *sentences(block)]), title_justify="left")
+    for heading in ("mean", "95 % interval", "bar", "", "scans"):
+        table.add_column(heading, justify="right")
+    table.add_column("counted")
+    for row in block["bars"]:
+        mean, bounds, bar, met = cells(row)
+        table.add_row(row["what"], mean, bounds, bar, met, str(row["scans"]), row["count"])
+    return table
+
+
+def sentences(block: Row) -> list[str]:
+    """What is to be known of the cases of a set, once for those of which the same is."""
+    about: dict[str, list[str]] = {}
+    for name, words in block["about"].items():
+        about.setdefault(words, []).append(name)
+    return [
+        words if len(names) == len(block["cases"]) else f"{', '.join(names)}: {words}"
+        for words, names in about.items()
+    ]
+
+
+def cells(row: Row) -> tuple[str, str, str, str]:
+    """Mean, interval, bar and verdict of a row of bars."""
+    form, unit = (".1f", f" {row['unit']}") if row["unit"] else (".3f", "")
+    bounds = "-" if row["low"] is None else f"{row['low']:{form}} to {row['high']:{form}}"
+    bar = "-" if row["bar"] is None else f"{'at most' if row['unit'] else 'at least'} {row['bar']:g}{unit}"
+    met = "" if row["met"] is None else "met" if row["met"] else "missed"
+    return f"{row['mean']:{form}}{unit}", bounds, bar, met
+
+
+def _outlines(rows: Row) -> Table:
+    words = "Outlines: mean over levels, then over scans, with 95 % interval"
     table = Table("structure", "", title=words, title_justify="left")
     for metric in METRICS:
         table.add_column(_SHORT[metric], justify="right")
@@ -73,9 +106,9 @@ def _nameless(rows: Row) -> Table:
     return table
 
 
-def _levels(title: str, rows: Row) -> Table:
-    table = Table("", title=f"{title}\nNames" if title else "Names", title_justify="left")
-    headings = ("vertebrae", "identified", "distance mm", "off by one", "false", "all right in")
+def _levels(rows: Row) -> Table:
+    table = Table("", title="Names", title_justify="left")
+    headings = ("vertebrae", "identified", "in 10 mm", "distance mm", "off by one", "false", "all right in")
     for heading in (*headings, "s/scan", "peak MiB"):
         table.add_column(heading, justify="right")
     for row, figures in rows.items():
@@ -85,6 +118,7 @@ def _levels(title: str, rows: Row) -> Table:
             row,
             str(found["expected"]),
             between(found["identification_rate"], percent=True, bounds=True),
+            between(found["near_rate"], percent=True),
             between(found["distance_mm"]),
             between(found["off_by_one_rate"], percent=True),
             "-" if extra is None else str(extra),

@@ -7,7 +7,14 @@ import pytest
 
 from spine_node.anatomy.levels import VERTEBRA_VALUES
 from spine_node.anatomy.locate import locate
-from spine_node.anatomy.schemes import SCHEMES, TOTALSEGMENTATOR, VERSE, from_scheme, value_of
+from spine_node.anatomy.schemes import (
+    SCHEMES,
+    TOTALSEGMENTATOR,
+    VERSE,
+    from_scheme,
+    from_subregions,
+    value_of,
+)
 from spine_node.anatomy.split import BY_SHAPE
 from spine_node.errors import LabelMapRefused
 from spine_node.geometry.angles import angle_between_deg
@@ -107,3 +114,13 @@ def test_a_femur_without_its_socket_is_left_out_and_said() -> None:
     found, quality = from_scheme(theirs.grid, labels, TOTALSEGMENTATOR)
     assert set(np.unique(found.labels).tolist()) == {0, 26}
     assert "left femur: its head could not be told" in quality[0]
+
+
+def test_two_maps_of_whole_vertebrae_and_of_their_parts_make_one() -> None:
+    """Core and border of the body, any process, a disc, the sacrum, and a part of no vertebra."""
+    vertebrae = np.array([22, 22, 22, 122, 26, 0, 23, 0]).reshape(2, 2, 2)
+    parts = np.array([50, 49, 42, 100, 26, 41, 44, 0]).reshape(2, 2, 2)
+    found = from_subregions(GRID, vertebrae, parts)
+    assert found.labels.ravel().tolist() == [22, 22, 122, 0, 26, 0, 123, 0]
+    with pytest.raises(LabelMapRefused, match="hold no body"):
+        from_subregions(GRID, vertebrae, np.zeros_like(parts))

@@ -1,3 +1,5 @@
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 
@@ -5,6 +7,7 @@ from spine_node.errors import LabelMapRefused
 from spine_node.evaluation import phantoms as module
 from spine_node.evaluation.phantoms import STRESSES, stress, synthetic, templates
 from spine_node.phantom.library import TemplateLibrary
+from spine_node.phantom.physics import Scanner
 from tests.phantom.real_shapes import OTHER, block_template
 
 
@@ -73,3 +76,13 @@ def test_template_phantoms_are_all_dressed_in_the_shapes_kept_for_testing(option
     assert asked["seed"] == module.TEMPLATE_SEED
     assert asked["template_share"] == 1.0
     assert [t.level for t in asked["templates"].templates] == ["L2"]
+    assert "kept from training, which may use: none" in case.about
+
+
+def test_scanners_of_template_phantoms_are_beyond_those_of_training():
+    usual = [asdict(Scanner.draw(np.random.default_rng(seed), clean=False)) for seed in range(300)]
+    assert all(one[name] < low for one in usual for name, (low, _) in module.BEYOND.items())
+    for seed in range(20):
+        scanner = asdict(module.unseen_scanner(seed))
+        beyond = [name for name, (low, _) in module.BEYOND.items() if scanner[name] >= low]
+        assert len(beyond) == module.BEYOND_EACH

@@ -138,7 +138,7 @@ def test_a_scan_with_marked_centres_only_has_names_and_no_outlines():
     assert rows["model"]["levels"]["expected"] == 2
     assert rows["model"]["levels"]["identification_rate"]["mean"] == 1
     assert rows["model"]["levels"]["false_positives"] is None
-    assert len(tables(figures)) == 1
+    assert len(tables(figures)) == 2
 
 
 def test_memory_of_each_scan_is_its_own(toy):

@@ -5,7 +5,7 @@ import pytest
 
 from spine_node.errors import ConfigRefused
 from spine_node.evaluation.sets import WHAT, chosen
-from tests.evaluation.test_cases import write_scan
+from tests.evaluation.test_references import write_scan
 
 
 def test_sets_are_chosen_by_name_or_by_folder(tmp_path):
@@ -17,6 +17,20 @@ def test_sets_are_chosen_by_name_or_by_folder(tmp_path):
     assert {name: len(cases) for name, cases in both.items()} == {"stress": 2, "synthetic": 2, "standing": 1}
     with pytest.raises(ConfigRefused, match="there is no set 'rael'"):
         chosen(["rael"], none, count=2, spacing_mm=3)
+
+
+def test_scans_that_were_trained_on_are_a_set_of_their_own(tmp_path):
+    for name in ("a", "b"):
+        write_scan(tmp_path / name)
+    folders = {"real": tmp_path}
+    sets = chosen([], folders, count=1, spacing_mm=3, trained_on=["a"])
+    assert {name: [(c.group, c.name) for c in cases] for name, cases in sets.items()} == {
+        "real": [("real", "b")],
+        "trained": [("trained", "a")],
+    }
+    assert chosen([], folders, count=1, spacing_mm=3, trained_on=["a", "b"]).keys() == {"trained"}
+    with pytest.raises(ConfigRefused, match="no scan is called c"):
+        chosen([], folders, count=1, spacing_mm=3, trained_on=["c"])
 
 
 def test_a_folder_without_scans_ends_the_command_before_any_model_is_read(tmp_path):
@@ -39,5 +53,5 @@ def test_a_folder_without_scans_ends_the_command_before_any_model_is_read(tmp_pa
 
 
 def test_every_set_says_what_it_is():
-    assert WHAT.keys() >= {"synthetic", "stress", "templates", "real", "standing"}
-    assert all("not the truth" in WHAT[name] for name in ("real", "standing"))
+    assert WHAT.keys() == {"synthetic", "stress", "templates", "real", "crop", "standing", "trained"}
+    assert all("not the truth" in WHAT[name] for name in ("real", "crop", "standing"))
