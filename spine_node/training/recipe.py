@@ -52,6 +52,10 @@ class Recipe:
         Of the weights.
     labels : tuple of Structure
         What the net learns to tell apart; empty: the spine, with levels.
+    role : str
+        Which net of a bundle this is: "fine" draws outlines, "context" sees the whole spine and names it.
+    start : Path, optional
+        Bundle to start from instead of random weights: its net of the same role.
     minutes : float
         Wall-clock budget of the run as a whole, resumed parts included.
     seed : int
@@ -92,6 +96,8 @@ class Recipe:
     description: str = ""
     licence: str = "Apache-2.0"
     labels: tuple[Structure, ...] = ()
+    role: Literal["fine", "context"] = "fine"
+    start: Path | None = None
     minutes: float = 60.0
     seed: int = 0
     spacing_mm: float = 2.0
@@ -151,6 +157,7 @@ class Recipe:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON: checkpoint, metadata and card."""
         values = asdict(self) | {
+            "start": str(self.start) if self.start else None,
             "architecture": self.architecture.to_dict(),
             "labels": [s.to_dict() for s in self.labels] or "spine",
             "streams": [

@@ -21,6 +21,7 @@ from torch import nn
 
 from spine_node.errors import ConfigRefused
 from spine_node.segmentation.architecture import Architecture
+from spine_node.segmentation.bundle import load_bundle
 from spine_node.segmentation.device import bfloat16_on_gpu, device_of
 from spine_node.segmentation.networks import SpineNet
 from spine_node.segmentation.windows import bfloat16_in_hardware
@@ -93,8 +94,10 @@ def train(
         _forget_after(run_dir / CURVE, state.step)
         spent = f"{state.seconds / 60:.1f} of {recipe.minutes:g} minutes"
         console().log(f"resumed {run_dir} after step {state.step}, {spent} spent")
-    elif (run_dir / CURVE).exists():
-        (run_dir / CURVE).unlink()
+    else:
+        (run_dir / CURVE).unlink(missing_ok=True)
+        if recipe.start is not None:
+            _start_from(state, recipe.start, recipe)
     store = CaseStore(
         run_dir / "cases",
         recipe.streams,
@@ -314,7 +317,7 @@ def _step(
 ) -> tuple[float, dict[str, float]]:
     for group in state.optimiser.param_groups:
         group["lr"] = rate
-    image = batch.image.contiguous(memory_format=torch.channels_last_3d)
+    image = batch.image.contiguous(memory_format=_layout(batch.image.device))
     with torch.autocast(image.device.type, torch.bfloat16, enabled=half):
         heads = state.network(image)
     loss, parts = total_loss(heads, batch)
@@ -337,15 +340,34 @@ def _bfloat16_pays(place: torch.device) -> bool:
     return bfloat16_in_hardware(("amx_bf16", "avx512_bf16"))
 
 
+def _layout(place: torch.device) -> torch.memory_format:
+    """What convolutions of this device like; on a CPU the norms' backward pass pays for channels last."""
+    return torch.channels_last_3d if place.type == "cuda" else torch.contiguous_format
+
+
 def _fresh(recipe: Recipe, place: torch.device) -> _State:
-    network = SpineNet(recipe.architecture).to(place, memory_format=torch.channels_last_3d)
-    average = SpineNet(recipe.architecture).to(place, memory_format=torch.channels_last_3d)
+    network = SpineNet(recipe.architecture).to(place, memory_format=_layout(place))
+    average = SpineNet(recipe.architecture).to(place, memory_format=_layout(place))
     average.load_state_dict(network.state_dict())
     average.requires_grad_(False)
     optimiser = torch.optim.AdamW(
         network.parameters(), lr=recipe.learning_rate, weight_decay=recipe.weight_decay
     )
     return _State(network, average, optimiser)
+
+
+def _start_from(state: _State, folder: Path, recipe: Recipe) -> None:
+    """Take the weights of a bundle: what it learned counts, and whose data it learned from is kept."""
+    bundle = load_bundle(folder)
+    if bundle.architecture != recipe.architecture or bundle.scheme.channels != recipe.scheme.channels:
+        raise ConfigRefused(
+            f"the net in {folder} has another architecture or label list ({bundle.architecture}) than the recipe "
+            f"({recipe.architecture}): it cannot be started from. Nothing was trained."
+        )
+    weights = bundle.network().state_dict()
+    state.network.load_state_dict(weights)
+    state.average.load_state_dict(weights)
+    console().log(f"starting from {bundle.identity}")
 
 
 def _save(state: _State, path: Path, recipe: Recipe) -> None:
