@@ -334,6 +334,10 @@ def train(
             file_okay=False, help="Folder of cases, checkpoint, learning curve; default: runs/NAME."
         ),
     ] = None,
+    start: Annotated[
+        Path | None,
+        typer.Option(exists=True, file_okay=False, help="Bundle to start from, instead of the config's."),
+    ] = None,
     minutes: Annotated[
         float | None, typer.Option(min=0.1, help="Wall-clock budget of the run, instead of the config's.")
     ] = None,
@@ -352,14 +356,22 @@ def train(
     """Train a net on what a config says (phantoms, labelled scans), and export it as a bundle.
 
     Killed or stopped, the same command goes on from the last checkpoint; with a larger --minutes it trains
-    further. The learning curve is RUN/curve.png. Where few packages are installed, python -m
-    spine_node.training does the same.
+    further. With --start BUNDLE a new run begins with what that bundle's net has learned. The learning curve
+    is RUN/curve.png. Where few packages are installed, python -m spine_node.training does the same.
     """
     from spine_node.training.run import run as run_training
 
     command = " ".join(["spine-node", *sys.argv[1:]])
     checkpoint, words = run_training(
-        config, run, command=command, minutes=minutes, seed=seed, workers=workers, device=device, out=out
+        config,
+        run,
+        command=command,
+        start=start,
+        minutes=minutes,
+        seed=seed,
+        workers=workers,
+        device=device,
+        out=out,
     )
     if out is not None and evaluate_on:
         from spine_node.evaluation.cases import TEST_SEED

@@ -21,6 +21,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m spine_node.training", description=__doc__)
     parser.add_argument("--config", type=Path, help="TOML file; config/train.toml explains every key")
     parser.add_argument("--run", type=Path, help="folder of cases, checkpoint and learning curve")
+    parser.add_argument("--start", type=Path, help="bundle to start from, instead of the config's")
     parser.add_argument("--minutes", type=float, help="wall-clock budget, instead of the config's")
     parser.add_argument("--out", type=Path, help="write the net there as a bundle")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda or cuda:N")
@@ -33,6 +34,7 @@ def main(arguments: list[str] | None = None) -> int:
             asked.config,
             asked.run,
             command=" ".join(["python -m spine_node.training", *said]),
+            start=asked.start,
             minutes=asked.minutes,
             seed=asked.seed,
             workers=asked.workers,

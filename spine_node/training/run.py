@@ -18,6 +18,7 @@ def run(
     run_dir: Path | None = None,
     *,
     command: str,
+    start: Path | None = None,
     minutes: float | None = None,
     seed: int | None = None,
     workers: int | None = None,
@@ -34,7 +35,7 @@ def run(
         Of cases, checkpoint and learning curve; by default `runs/NAME`.
     command : str
         What was typed, for the card.
-    minutes, seed, workers : optional
+    start, minutes, seed, workers : optional
         Instead of the config's.
     device : str
         "auto", "cpu" or "cuda:N".
@@ -54,7 +55,7 @@ def run(
         If the config, the device or a folder of scans cannot be used.
     """
     recipe = load_recipe(config)
-    told = {"minutes": minutes, "seed": seed, "workers": workers}
+    told = {"start": start, "minutes": minutes, "seed": seed, "workers": workers}
     try:
         recipe = replace(recipe, **{key: value for key, value in told.items() if value is not None})
     except ValueError as problem:

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
 
+from spine_node.anatomy.unlabelled import mask_unknown
 from spine_node.errors import ConfigRefused, LabelMapRefused
 from spine_node.imaging.volume import LabelMap, Volume
 from spine_node.scans import nifti_files, stamp_of
@@ -207,6 +208,10 @@ class FolderStream:
         Weight of this stream among all when patches are drawn.
     validate : tuple of str
         Sub-folders that are held out.
+    ignore : dict of str to tuple of int
+        Label values of a sub-folder that are not to be trusted; see `anatomy.unlabelled`.
+    partial_ends : bool
+        Whether the spine goes on, without labels, beyond the labelled part; see there.
     repaint : float
         Fraction of patches from scans whose grey values were painted anew from their labels.
     repaint_count : int
@@ -221,6 +226,8 @@ class FolderStream:
     name: str = "scans"
     share: float = 1.0
     validate: tuple[str, ...] = ()
+    ignore: dict[str, tuple[int, ...]] = field(default_factory=dict)
+    partial_ends: bool = False
     repaint: float = 0.0
     repaint_count: int = 4
     repaint_styles: tuple[Literal["random", "cbct", "degrade"], ...] = ("random", "cbct")
@@ -239,6 +246,10 @@ class FolderStream:
 
     def training(self) -> Sequence[str]:
         """Every labelled sub-folder that is not held out, and its repainted versions."""
+        if unknown := sorted(set(self.ignore) - set(_scans(self.path))):
+            raise LabelMapRefused(
+                f"{self.path} has no labelled scan {', '.join(unknown)}, which ignore names."
+            )
         scans = [name for name in _scans(self.path) if name not in self.validate]
         if not scans:
             raise LabelMapRefused(f"{self.path}: every labelled scan is held out, none is left to train on.")
@@ -257,12 +268,17 @@ class FolderStream:
 
     def content(self) -> dict[str, Any]:
         """The folder, and names, sizes and times of its files: corrected labels are other cases."""
-        return {"path": str(self.path), "styles": self.repaint_styles, "files": stamp_of(self.path)}
+        known = {"ignore": self.ignore, "partial_ends": self.partial_ends}
+        return {"path": str(self.path), "styles": self.repaint_styles, "files": stamp_of(self.path)} | known
 
     def make(self, case: str, spacing_mm: float) -> tuple[Volume, LabelMap]:
         """Read a scan with its labels; paint it anew if the case's name says so."""
         scan, _, version = case.partition("~")
         volume, label_map = _read(self.path / scan)
+        known = mask_unknown(
+            label_map.labels, label_map.grid, self.ignore.get(scan, ()), partial_ends=self.partial_ends
+        )
+        label_map = replace(label_map, labels=known)
         if not version:
             return volume, label_map
         from spine_node.phantom.repaint import repaint

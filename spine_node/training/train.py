@@ -21,7 +21,7 @@ from torch import nn
 
 from spine_node.errors import ConfigRefused
 from spine_node.segmentation.architecture import Architecture
-from spine_node.segmentation.bundle import load_bundle
+from spine_node.segmentation.bundle import METADATA, read_json, start_weights
 from spine_node.segmentation.device import bfloat16_on_gpu, device_of
 from spine_node.segmentation.networks import SpineNet
 from spine_node.segmentation.windows import bfloat16_in_hardware
@@ -358,16 +358,30 @@ def _fresh(recipe: Recipe, place: torch.device) -> _State:
 
 def _start_from(state: _State, folder: Path, recipe: Recipe) -> None:
     """Take the weights of a bundle: what it learned counts, and whose data it learned from is kept."""
-    bundle = load_bundle(folder)
-    if bundle.architecture != recipe.architecture or bundle.scheme.channels != recipe.scheme.channels:
+    architecture, weights = start_weights(folder, recipe.role)
+    metadata = read_json(folder, METADATA)
+    if architecture != recipe.architecture or metadata.get("labels", "spine") != recipe.to_dict()["labels"]:
         raise ConfigRefused(
-            f"the net in {folder} has another architecture or label list ({bundle.architecture}) than the recipe "
-            f"({recipe.architecture}): it cannot be started from. Nothing was trained."
+            f"the {recipe.role} net in {folder} has another architecture or label list ({architecture}) than "
+            f"the recipe ({recipe.architecture}): it cannot be started from. Nothing was trained."
         )
-    weights = bundle.network().state_dict()
     state.network.load_state_dict(weights)
     state.average.load_state_dict(weights)
-    console().log(f"starting from {bundle.identity}")
+    words = _words_of(metadata, recipe.role)
+    state.earlier = [words]
+    console().log(words)
+
+
+def _words_of(metadata: dict[str, Any], role: str) -> str:
+    """A bundle's net, how long it learned and from whose data, for the card of the net that goes on."""
+    net = metadata if role == "fine" else metadata["context"]
+    past = net.get("training", {})
+    data = past.get("data") or [past.get("real_data") or "data that were not noted"]
+    return (
+        f"Started from the {role} net of {metadata['name']} {metadata['version']} ({past.get('steps', '?')} "
+        f"steps, {past.get('hours', '?')} hours, {net['spacing_mm']:g} mm), which had learned from: "
+        + " ".join(data)
+    )
 
 
 def _save(state: _State, path: Path, recipe: Recipe) -> None:

@@ -5,7 +5,7 @@ from torch.nn import functional
 from spine_node.segmentation.classes import BODY, IGNORED, LEVEL_CLASSES, TISSUES
 from spine_node.segmentation.networks import Heads
 from spine_node.training.batches import Batch
-from spine_node.training.losses import soft_dice_loss, total_loss
+from spine_node.training.losses import EDGE_WEIGHT, _edge_weight, soft_dice_loss, total_loss
 
 
 def spine_loss(heads, tissue, offset, level):
@@ -99,3 +99,12 @@ def test_without_levels_there_is_only_the_outline(truth):
     right, parts = total_loss(Heads(semantic), Batch(tissue[:, None].float(), tissue))
     assert set(parts) == {"outline", "overlap"}
     assert total_loss(Heads(-semantic), Batch(tissue[:, None].float(), tissue))[0] > right + 0.1
+
+
+def test_the_surface_is_two_voxels_to_either_side():
+    tissue = torch.zeros(1, 12, 12, 12, dtype=torch.int64)
+    tissue[0, 4:, :, :] = BODY
+    tissue[0, :, 11, :] = IGNORED
+    along = _edge_weight(tissue, (BODY,))[0, :, 4, 5]
+    assert along.tolist() == [1, 1, *[EDGE_WEIGHT] * 4, *[1] * 6]
+    assert (_edge_weight(torch.full((1, 6, 6, 6), BODY), (BODY,)) == 1).all()

@@ -76,6 +76,22 @@ def test_phantoms_to_validate_on_stay_out_of_the_tests_seeds():
         PhantomStream(first_seed=999_850, count=150, validate=200)
 
 
+def test_what_nobody_trusts_is_not_learned(folder):
+    """Both the values that a config names and the spine beyond the labelled part."""
+    _, truth = toy_case(0, 8.0)
+    drawn = [v for v in np.unique(truth.labels) if v in levels.LEVEL_OF_VALUE]
+    stream = FolderStream(folder, ignore={"one": (int(drawn[0]),)}, partial_ends=True)
+    known = stream.make("one", 3.0)[1].labels
+    assert (known[truth.labels == drawn[0]] == levels.IGNORED).all()
+    assert (known[truth.labels == drawn[1]] == drawn[1]).all()
+    assert ((known == levels.IGNORED) & (truth.labels == 0)).any()
+    untouched = FolderStream(folder).make("one", 3.0)[1].labels
+    assert np.array_equal(untouched, truth.labels)
+    assert stream.content() != FolderStream(folder).content()
+    with pytest.raises(LabelMapRefused, match="no labelled scan three, which ignore names"):
+        FolderStream(folder, ignore={"three": (7,)}).training()
+
+
 def test_what_is_held_out_is_not_trained_on(folder):
     stream = FolderStream(folder, validate=("one",), repaint=0.5, repaint_count=2)
     assert stream.training() == ["two", "two~0", "two~1"]

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import torch
 
-from spine_node.errors import ConfigRefused
+from spine_node.errors import BundleRefused, ConfigRefused
 from spine_node.segmentation.architecture import Architecture
-from spine_node.segmentation.bundle import load_bundle
+from spine_node.segmentation.bundle import load_bundle, start_weights
 from spine_node.segmentation.classes import Structure
 from spine_node.training import train as module
 from spine_node.training.export import export
@@ -107,6 +107,37 @@ def test_data_that_shaped_the_weights_stay_in_the_card(run_dir):
     assert len(data) == 2
     assert data[0].startswith("Until step 2, at 8 mm: ")
     assert read_checkpoint(checkpoint)["optimiser"]["param_groups"][0]["weight_decay"] == 0.5
+
+
+@pytest.mark.parametrize("role", ["fine", "context"])
+def test_a_run_starts_from_what_a_bundle_has_learned(run_dir, tmp_path_factory, role):
+    recipe = replace(SMALL, role=role)
+    bundle = run_dir / "bundle"
+    export(run(run_dir, 12, recipe), bundle, command="pytest")
+    later = tmp_path_factory.mktemp("later")
+    (later / "cases").symlink_to(run_dir / "cases")
+    further = replace(recipe, start=bundle, learning_rate=1e-9)
+    checkpoint = run(later, 1, further)
+    first, second = records(run_dir)[0]["loss"], records(later)[0]["loss"]
+    assert second < 0.9 * first
+    _, weights = start_weights(bundle, role)
+    average = read_checkpoint(checkpoint)["average"]
+    assert all(torch.allclose(average[key], value, atol=1e-5) for key, value in weights.items())
+    export(checkpoint, later / "bundle", command="pytest")
+    said = json.loads((later / "bundle/configs/metadata.json").read_text())
+    data = (said if role == "fine" else said["context"])["training"]["data"]
+    assert data[0].startswith(f"Started from the {role} net of {recipe.name} {recipe.version} (12 steps")
+    assert len(data) == 2
+
+
+def test_a_bundle_of_another_architecture_is_not_started_from(run_dir, tmp_path_factory):
+    bundle = run_dir / "bundle"
+    export(run(run_dir, 1), bundle, command="pytest")
+    wider = replace(SMALL, start=bundle, architecture=Architecture(widths=(8, 24), fine=8))
+    with pytest.raises(ConfigRefused, match="another architecture"):
+        run(tmp_path_factory.mktemp("other"), 1, wider)
+    with pytest.raises(BundleRefused, match="no context net"):
+        run(tmp_path_factory.mktemp("role"), 1, replace(SMALL, start=bundle, role="context"))
 
 
 def test_the_process_keeps_its_threads(run_dir):
