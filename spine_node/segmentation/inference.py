@@ -1,7 +1,9 @@
-"""The default segmenter: a bundle's net in sliding windows, then vertebrae, names and sides.
+"""The default segmenter: a bundle's nets in sliding windows, then vertebrae, names and sides.
 
-Memory is bounded by the net's own grid: at the grid of the series there is only the label map, made
-slab by slab from interpolated log probabilities: outlines are smooth, not made of the net's voxels.
+The context net, where the bundle has one, looks at the whole volume first: the fine net then works
+where it saw something, and which level a body is follows mostly from what it says. Memory is bounded
+by the nets' own grids: at the grid of the series there is only the label map, made slab by slab from
+interpolated log probabilities: outlines are smooth, not made of the net's voxels.
 """
 
 from __future__ import annotations
@@ -14,12 +16,14 @@ from numpy.typing import NDArray
 
 from spine_node.anatomy import levels
 from spine_node.errors import BundleRefused, SeriesRefused
-from spine_node.imaging.volume import LabelMap, Volume
-from spine_node.segmentation.bundle import Bundle, load_bundle
+from spine_node.imaging.volume import Grid, LabelMap, Volume
+from spine_node.segmentation.bundle import Bundle, Net, load_bundle
 from spine_node.segmentation.canonical import Canonical, canonical
 from spine_node.segmentation.classes import BODY, HEAD, HIP, POSTERIOR, SACRUM
+from spine_node.segmentation.context import Context, look
 from spine_node.segmentation.device import device_of
 from spine_node.segmentation.instances import (
+    LEAST_BODY_MM3,
     Instances,
     corner_of_sacrum,
     find_vertebrae,
@@ -29,12 +33,17 @@ from spine_node.segmentation.instances import (
 from spine_node.segmentation.labelling import drawn
 from spine_node.segmentation.levels import Naming, name_levels
 from spine_node.segmentation.naming import evidence_of, mean_log_chance
+from spine_node.segmentation.networks import SpineNet
 from spine_node.segmentation.outline import settled_by_grey
 from spine_node.segmentation.segmenter import ModelIdentity, Progress, Segmentation
 from spine_node.segmentation.windows import infer
 
 LEAST_VERTEBRAE = 2
 """One body alone is as likely a mistake, and nothing can be measured on it."""
+
+CONTEXT_SHARE = 0.8
+"""Weight of the context net's word on a level; the rest is the fine net's, which sees five vertebrae
+at a time and can tell a rib from none, but not T6 from T7."""
 
 
 class BundleSegmenter:
@@ -62,7 +71,11 @@ class BundleSegmenter:
                 "`spine-node segment --model` makes label maps with it. Nothing was segmented."
             )
         self.device = device_of(device)
-        self._network = self.bundle.fine.network().to(self.device, memory_format=torch.channels_last_3d)
+        self._fine = self._placed(self.bundle.fine)
+        self._context = None if self.bundle.context is None else self._placed(self.bundle.context)
+
+    def _placed(self, net: Net) -> SpineNet:
+        return net.network().to(self.device, memory_format=torch.channels_last_3d)
 
     @property
     def identity(self) -> ModelIdentity:
@@ -79,26 +92,29 @@ class BundleSegmenter:
         """
         say = progress or (lambda _fraction, _words: None)
         say(0.0, "resampling")
-        view = canonical(volume, self.bundle.fine.spacing_mm)
+        context = self._looked_at(volume, say)
+        fine = self.bundle.fine
+        view = canonical(volume, fine.spacing_mm)
         heads = infer(
-            self._network,
+            self._fine,
             view.values,
-            self.bundle.fine.patch,
-            self.bundle.fine.overlap,
+            fine.patch,
+            fine.overlap,
             self.device,
-            lambda done: say(0.05 + 0.75 * done, "looking for bones"),
+            lambda done: say(0.3 + 0.5 * done, "drawing bones"),
+            None if context is None else context.near_on(view.grid),
         )
         semantic = heads.semantic.numpy()
         say(0.8, "naming vertebrae")
-        tissue = without_islands(_decided(semantic, view), self.bundle.fine.spacing_mm)
-        vertebrae = find_vertebrae(tissue, heads.offset.numpy(), self.bundle.fine.spacing_mm)
+        tissue = without_islands(_decided(semantic, view), fine.spacing_mm)
+        vertebrae = find_vertebrae(tissue, heads.offset.numpy(), fine.spacing_mm)
         if len(vertebrae.centres) < LEAST_VERTEBRAE:
             raise SeriesRefused(
-                f"no spine found: {len(vertebrae.centres)} vertebral bodies in {_extent(view)} mm, at least "
-                f"{LEAST_VERTEBRAE} neighbouring ones were expected. Is this a series of the spine? "
+                f"no spine found: {len(vertebrae.centres)} vertebral bodies in {_extent(view.grid)} mm, at "
+                f"least {LEAST_VERTEBRAE} neighbouring ones were expected. Is this a series of the spine? "
                 "Nothing was measured."
             )
-        naming = self._named(view, tissue, vertebrae, heads.level.numpy())
+        naming = self._named(view, tissue, vertebrae, heads.level.numpy(), context)
         if sum(name is not None for name in naming.levels) < LEAST_VERTEBRAE:
             raise SeriesRefused("no spine found: what looks like bodies is not lined up as a spine.")
         say(0.85, "drawing outlines")
@@ -111,14 +127,35 @@ class BundleSegmenter:
         say(1.0, "segmented")
         return Segmentation(LabelMap(volume.grid, labels), self.identity, naming.quality, naming)
 
+    def _looked_at(self, volume: Volume, say: Progress) -> Context | None:
+        """What the context net says, if the bundle has one; refuses at once what shows no spine."""
+        net = self.bundle.context
+        if self._context is None or net is None:
+            return None
+        context = look(
+            self._context, net, volume, self.device, lambda done: say(0.3 * done, "looking for the spine")
+        )
+        if not context.shows_spine:
+            raise SeriesRefused(
+                f"no spine found: nothing in {_extent(context.grid)} mm looks like a vertebral body "
+                f"({context.body_mm3 / 1000:.1f} ml, {LEAST_BODY_MM3 / 1000:.1f} ml expected). Is this a "
+                "series of the spine? Nothing was measured."
+            )
+        return context
+
     def _named(
         self,
         view: Canonical,
         tissue: NDArray[np.uint8],
         vertebrae: Instances,
         level: NDArray[np.float32],
+        context: Context | None,
     ) -> Naming:
         chance = mean_log_chance(tissue, vertebrae, level)
+        if context is not None:
+            bodies = np.where(tissue == BODY, vertebrae.parts, 0)
+            seen = context.level_of(view.grid, bodies, len(vertebrae.centres))
+            chance = CONTEXT_SHARE * seen + (1 - CONTEXT_SHARE) * chance
         return name_levels(evidence_of(view.grid, view.inside, tissue, vertebrae, chance))
 
     def _labels(
@@ -141,8 +178,8 @@ def _decided(semantic: NDArray[np.float32], view: Canonical) -> NDArray[np.uint8
     return tissue
 
 
-def _extent(view: Canonical) -> str:
-    return " x ".join(f"{n * s:.0f}" for n, s in zip(view.grid.shape, view.grid.spacing_mm, strict=True))
+def _extent(grid: Grid) -> str:
+    return " x ".join(f"{n * s:.0f}" for n, s in zip(grid.shape, grid.spacing_mm, strict=True))
 
 
 def _marks(

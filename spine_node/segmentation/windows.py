@@ -1,12 +1,12 @@
 """The net over a volume larger than its window: overlapping windows, blended by a Gaussian.
 
-Memory is that of the blended heads at the net's own spacing, whatever the number of windows.
+Windows go where something is to be seen: told the region, it is covered by as few as can be, row by
+row. Memory is that of the blended heads at the net's own spacing, whatever the number of windows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from itertools import product
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -33,6 +33,7 @@ def infer(
     overlap: float,
     device: torch.device,
     tick: Callable[[float], None],
+    wanted: NDArray[np.bool_] | None = None,
 ) -> Heads:
     """Blended heads of a whole volume, on the CPU.
 
@@ -48,6 +49,8 @@ def infer(
         Least share of a window that its neighbour covers too.
     tick : callable
         Called with the fraction done after each window.
+    wanted : ndarray of bool, shape (z, y, x), optional
+        Where the net is asked; everything else is background. By default everywhere.
 
     Returns
     -------
@@ -69,7 +72,8 @@ def infer(
     coarse, half_weight = torch.zeros(levels and 3 + levels, *half), torch.zeros(half)
     bell = _bell(patch)
     half_bell = functional.avg_pool3d(bell[None, None], 2)[0, 0]
-    starts = list(product(*[_starts(n, p, overlap) for n, p in zip(whole, patch, strict=True)]))
+    room = np.ones(whole, bool) if wanted is None else np.pad(wanted, [(0, m) for m in more])
+    starts = list(window_starts(room, patch, overlap))
     fast = bfloat16_on_gpu(device) if device.type == "cuda" else bfloat16_in_hardware()
     with torch.inference_mode(), torch.autocast(device.type, torch.bfloat16, enabled=fast):
         for done, start in enumerate(starts, 1):
@@ -85,7 +89,8 @@ def infer(
             tick(done / len(starts))
     semantic.div_(weight.clamp_min(1e-6))
     coarse.div_(half_weight.clamp_min(1e-6))
-    semantic[1:, weight == 0] = LOG_FLOOR
+    nothing = (weight == 0) | ~torch.from_numpy(room)
+    semantic[0, nothing], semantic[1:, nothing] = 0.0, LOG_FLOOR
     cut, half_cut = (tuple(slice(0, (n + d - 1) // d) for n in size) for d in (1, 2))
     semantic, coarse = semantic[(slice(None), *cut)], coarse[(slice(None), *half_cut)]
     return Heads(semantic, coarse[:3], coarse[3:]) if levels else Heads(semantic)
@@ -110,13 +115,41 @@ def _bell(patch: tuple[int, ...]) -> Tensor:
     return weight.clamp_min(1e-3)
 
 
-def _starts(size: int, patch: int, overlap: float) -> list[int]:
-    """Even first voxels of windows that cover `size` evenly and overlap by at least `overlap`."""
-    room = size - patch
+def window_starts(
+    wanted: NDArray[np.bool_], patch: tuple[int, ...], overlap: float
+) -> Iterator[tuple[int, ...]]:
+    """First voxels of windows that cover what is wanted: a row of them follows a curved spine.
+
+    Parameters
+    ----------
+    wanted : ndarray of bool
+        Even edges, none shorter than its window's.
+    patch : tuple of int
+        Edges of a window, voxels, as many as `wanted` has axes.
+    overlap : float
+        Least share of a window that the next one along an axis covers too.
+    """
+    inside = np.flatnonzero(wanted.any(axis=tuple(range(1, wanted.ndim))))
+    if len(inside) == 0:
+        return
+    for start in _starts(int(inside[0]), int(inside[-1]) + 1, len(wanted), patch[0], overlap):
+        if wanted.ndim == 1:
+            yield (start,)
+        else:
+            slab = wanted[start : start + patch[0]].any(axis=0)
+            yield from ((start, *rest) for rest in window_starts(slab, patch[1:], overlap))
+
+
+def _starts(low: int, high: int, size: int, patch: int, overlap: float) -> list[int]:
+    """Even first voxels of windows that cover `low` to `high` evenly and overlap by at least `overlap`."""
+    low, high = low - low % 2, high + high % 2
+    room = high - low - patch
     if room <= 0:
-        return [0]
+        # One window shows more of what is around; within the volume, whose edge repeats itself.
+        middle = (low + high - patch) // 4 * 2
+        return [min(max(middle, 0), size - patch)]
     count = int(np.ceil(room / max(2.0, patch * (1 - overlap)))) + 1
-    return [2 * round(i * room / (count - 1) / 2) for i in range(count)]
+    return [low + 2 * round(i * room / (count - 1) / 2) for i in range(count)]
 
 
 def bfloat16_in_hardware(instructions: tuple[str, ...] = ("amx_bf16",)) -> bool:

@@ -35,12 +35,12 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "bundle"
 
 
-TINY_CONTEXT = replace(TINY, spacing_mm=2 * SPACING_MM, patch=(16, 16, 16))
+TINY_CONTEXT = replace(TINY, spacing_mm=1.5 * SPACING_MM, patch=(16, 16, 16))
 
 
 @pytest.fixture(scope="session")
 def tiny_pair(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same with a context net beside it, of twice the spacing, as untrained."""
+    """The same with a context net beside it, of larger voxels, as untrained."""
     folder = tmp_path_factory.mktemp("pair")
     shutil.copytree(tiny_bundle, folder / "bundle")
     checkpoint = untrained_checkpoint(folder / "checkpoint.pt", TINY_CONTEXT, "context")

@@ -135,7 +135,7 @@ def test_the_contract_of_segmenters_imports_no_torch():
 def test_a_bundle_of_two_nets_has_both_at_their_own_spacing(pair):
     loaded = load_bundle(pair)
     assert loaded.context is not None
-    assert (loaded.fine.spacing_mm, loaded.context.spacing_mm) == (4.0, 8.0)
+    assert (loaded.fine.spacing_mm, loaded.context.spacing_mm) == (4.0, 6.0)
     assert (loaded.fine.patch, loaded.context.patch) == ((32, 32, 32), (16, 16, 16))
     assert not loaded.context.network().training
 

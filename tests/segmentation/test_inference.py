@@ -6,8 +6,10 @@ import pytest
 from spine_node.anatomy import levels
 from spine_node.errors import SeriesRefused
 from spine_node.imaging.volume import Grid, LabelMap, Volume
-from spine_node.segmentation import inference
+from spine_node.segmentation import context, inference
+from spine_node.segmentation.classes import HIP, LEVEL_CLASSES
 from spine_node.segmentation.inference import BundleSegmenter
+from spine_node.segmentation.windows import LOG_FLOOR
 from tests.segmentation.perfect_net import perfect_heads
 from tests.segmentation.toy_spine import SPACING_MM, toy_case, toy_grid
 
@@ -121,3 +123,84 @@ def test_progress_rises_to_one(segmenter, monkeypatch):
     segmenter.segment(volume, lambda fraction, _words: steps.append(fraction))
     assert steps == sorted(steps)
     assert steps[-1] == 1.0
+
+
+@pytest.fixture
+def pair(tiny_pair):
+    return BundleSegmenter(tiny_pair, device="cpu")
+
+
+def with_perfect_pair(monkeypatch, truth, fine, seen=None):
+    """The context net knows the truth (or `seen`); the fine net says `fine`, where it is asked."""
+    asked = []
+
+    def fine_infer(*arguments):
+        wanted = arguments[-1]
+        asked.append(wanted)
+        semantic = fine.semantic.clone()
+        semantic[0, ~wanted], semantic[1:, ~wanted] = 0.0, LOG_FLOOR
+        return fine._replace(semantic=semantic)
+
+    monkeypatch.setattr(inference, "infer", fine_infer)
+    monkeypatch.setattr(context, "infer", lambda *_: perfect_heads(seen or truth, 1.5 * SPACING_MM))
+    return asked
+
+
+def test_with_two_perfect_nets_every_structure_comes_back(pair, monkeypatch):
+    volume, truth = toy_case(4)
+    (asked,) = [with_perfect_pair(monkeypatch, truth, perfect_heads(truth, SPACING_MM))]
+    labels = pair.segment(volume).label_map.labels
+    for value in np.unique(truth.labels):
+        least = 0.9 if value > levels.POSTERIOR_OFFSET else 0.97
+        assert dice(labels, truth.labels, value) > least, levels.CHANNELS[int(value)]
+    assert asked[0].mean() < 0.6
+
+
+def test_what_the_fine_net_invents_far_from_any_bone_is_gone(pair, monkeypatch):
+    volume, truth = toy_case(4)
+    heads = perfect_heads(truth, SPACING_MM)
+    far = (slice(85, 95), slice(2, 12), slice(2, 12))
+    assert not truth.labels[70:, :, :20].any()
+    heads.semantic[(slice(None), *far)] = LOG_FLOOR
+    heads.semantic[(HIP, *far)] = 0.0
+    with_perfect_pair(monkeypatch, truth, heads)
+    assert not pair.segment(volume).label_map.labels[far].any()
+
+
+def test_the_context_net_is_believed_about_levels(pair, monkeypatch):
+    """The fine net takes every vertebra for the next one; the evidence that names rest on is right."""
+    volume, truth = toy_case(4)
+    heads = perfect_heads(truth, SPACING_MM)
+    heads.level.numpy()[:] = np.roll(heads.level.numpy(), 1, axis=0)
+    with_perfect_pair(monkeypatch, truth, heads)
+    weighed = []
+    name = inference.name_levels
+    monkeypatch.setattr(inference, "name_levels", lambda given: weighed.append(given) or name(given))
+    pair.segment(volume)
+    said = [LEVEL_CLASSES[row.argmax()] for row in weighed[0].log_chance]
+    assert said == ["T8", "T9", "T10", "T11", "T12", "L1", "L2", "L3", "L4", "L5"]
+
+
+def test_a_volume_where_the_context_net_sees_no_spine_is_refused_at_once(pair, monkeypatch):
+    volume, truth = toy_case(4)
+    hips = LabelMap(truth.grid, np.where(truth.labels == 29, truth.labels, 0).astype(np.uint8))
+    asked = with_perfect_pair(monkeypatch, truth, perfect_heads(truth, SPACING_MM), seen=hips)
+    with pytest.raises(
+        SeriesRefused, match=r"no spine found: nothing in 40. x .* looks like a vertebral body"
+    ):
+        pair.segment(volume)
+    assert asked == []
+
+
+def test_levels_are_read_where_a_body_is_whatever_the_grid(pair, monkeypatch):
+    """The context net's half-size voxels are three times those of the fine net, and not aligned to them."""
+    volume, truth = toy_case(4)
+    monkeypatch.setattr(context, "infer", lambda *_: perfect_heads(truth, 1.5 * SPACING_MM))
+    seen = context.look(None, pair.bundle.context, volume, pair.device, lambda _: None)
+    values = [levels.VERTEBRA_VALUES[name] for name in ("T9", "T12", "L4")]
+    bodies = np.zeros(truth.labels.shape, np.uint8)
+    for index, value in enumerate(values, start=1):
+        bodies[truth.labels == value] = index
+    said = seen.level_of(truth.grid, bodies, len(values) + 1)
+    assert [LEVEL_CLASSES[row.argmax()] for row in said[:3]] == ["T9", "T12", "L4"]
+    assert np.ptp(said[3]) == 0
