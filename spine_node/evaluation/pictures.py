@@ -9,8 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from skimage.measure import find_contours
 
-from spine_node.anatomy.levels import LEVEL_OF_VALUE
+from spine_node.anatomy.levels import IGNORED, LEVEL_OF_VALUE
 from spine_node.evaluation import charts
+from spine_node.evaluation.failures import score
 from spine_node.evaluation.record import Record
 from spine_node.evaluation.summary import mean_of
 from spine_node.evaluation.views import NAMES, Views
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 Row = dict[str, Any]
 
-SCANS = ("real", "standing")
+SCANS = ("real", "crop", "standing", "trained")
 """Sets whose labels are a reference, not the truth."""
 
 TRUE, FOUND, BACKGROUND = "#3ddc84", "#ff9f1c", "#111111"
@@ -45,7 +46,7 @@ def write_pictures(figures: Row, record: Record, out: Path) -> list[Path]:
         folder = out / name
         folder.mkdir(parents=True, exist_ok=True)
         own = [case for case in figures["cases"] if case["set"] == name]
-        ranked = sorted((case for case in own if case["row"] == "model"), key=_merit)
+        ranked = sorted((case for case in own if case["row"] == "model"), key=score)
         for place, case in enumerate(ranked, start=1):
             drawn = record.views(name, case["case"])
             if drawn is not None:
@@ -57,16 +58,6 @@ def write_pictures(figures: Row, record: Record, out: Path) -> list[Path]:
             if chart(own, name, path):
                 paths.append(path)
     return paths
-
-
-def _merit(case: Row) -> tuple[float, float]:
-    rows = [r for r in case["outlines"] or [] if r["group"] == "vertebra"]
-    levels = case["identification"]["levels"]
-    dice = mean_of(rows, "dice")
-    return (
-        2.0 if dice is None else dice,  # without a label map: after those that have one
-        float(np.mean([level["right"] for level in levels])) if levels else 0.0,
-    )
 
 
 def _overlay(case: Row, rank: str, drawn: Views, path: Path) -> None:
@@ -92,8 +83,8 @@ def _section(plot: Axes, drawn: Views, view: int) -> None:
     grey = drawn.grey[view]
     plot.imshow(grey, cmap="gray", vmin=0, vmax=255)
     for labels, colour, width in ((drawn.true[view], TRUE, 1.1), (drawn.found[view], FOUND, 0.8)):
-        for value in np.unique(labels[labels > 0]):
-            for line in _outline(labels == value):
+        for value in np.unique(labels[(labels > 0) & (labels != IGNORED)]):
+            for line in outline_of(labels == value):
                 plot.plot(line[:, 1], line[:, 0], color=colour, linewidth=width)
             if colour == FOUND and value in LEVEL_OF_VALUE:
                 row, column = np.argwhere(labels == value).mean(axis=0)
@@ -106,7 +97,8 @@ def _section(plot: Axes, drawn: Views, view: int) -> None:
     plot.axis("off")
 
 
-def _outline(mask: NDArray[np.bool_]) -> list[NDArray[np.float64]]:
+def outline_of(mask: NDArray[np.bool_]) -> list[NDArray[np.float64]]:
+    """Border of a mask as closed lines of (row, column), shape (n, 2) each."""
     return [line - 1 for line in find_contours(np.pad(mask, 1).astype(np.float32), 0.5)]
 
 

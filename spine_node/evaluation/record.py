@@ -20,7 +20,16 @@ from spine_node.evaluation.views import Views
 MEASURING = ("anatomy", "evaluation", "geometry", "imaging", "parameters", "phantom", "segmentation")
 """Sub-packages that a result depends on: when one changes, results are made again."""
 
-SHOWING = ("bars.py", "charts.py", "gallery.py", "markdown.py", "pictures.py", "summary.py", "tables.py")
+SHOWING = (
+    "bars.py",
+    "charts.py",
+    "failures.py",
+    "gallery.py",
+    "markdown.py",
+    "pictures.py",
+    "summary.py",
+    "tables.py",
+)
 """Files of this package that only show results."""
 
 Row = dict[str, Any]

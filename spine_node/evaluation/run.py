@@ -123,8 +123,8 @@ def evaluate_sets(
     Returns
     -------
     dict
-        The content of evaluation.json. `out` gets that file, outlines.csv, levels.csv, parameters.csv
-        and pictures/SET/.
+        The content of evaluation.json. `out` gets that file, outlines.csv, levels.csv,
+        parameters.csv, pictures/SET/ and gallery.png.
     """
     rows = ROWS if baselines else ROWS[:1]
     # Seconds and memory are those of a device: another one's results are made again.
@@ -145,11 +145,13 @@ def evaluate_sets(
         "cases": results,
     }
     if out is not None:
-        from spine_node.evaluation.pictures import write_pictures  # slow: matplotlib
+        from spine_node.evaluation.gallery import write_gallery  # slow: matplotlib
+        from spine_node.evaluation.pictures import write_pictures
 
         write_figures(figures, out / FIGURES)
         write_csv(figures, out)
         write_pictures(figures, record, out / "pictures")
+        write_gallery(figures, record, out / "gallery.png")
     return figures
 
 
