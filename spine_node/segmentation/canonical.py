@@ -16,15 +16,13 @@ from torch.nn import functional
 
 from spine_node.errors import SeriesRefused
 from spine_node.imaging.volume import FloatArray, Grid, Volume
+from spine_node.segmentation.grey_scale import padding, scaled
 
 _AXES = np.array([[0.0, 0.0, 1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 0.0]])
 """Columns: LPS directions of the canonical array axes z, y, x."""
 
 SLAB_VOXELS = 4_000_000
 """Voxels worked on at once: bounds memory at about 0.3 GiB whatever the size of a series."""
-
-CLIP = 3.0
-"""Largest scaled grey value kept: metal and rims stay metal, everything else keeps its range."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,7 +34,7 @@ class Canonical:
     grid : Grid
         Array order (z, y, x), LPS-aligned, isotropic.
     values : ndarray, shape of the grid, float32
-        Scaled: soft tissue near 0, dense bone near 1, clipped at +-`CLIP`.
+        Scaled: soft tissue near 0, dense bone near 1, clipped at +-`grey_scale.CLIP`.
     inside : ndarray of bool, shape of the grid
         Where the volume has voxels.
     """
@@ -80,6 +78,9 @@ def canonical(volume: Volume, spacing_mm: float) -> Canonical:
     if not np.isfinite(values).all():
         raise SeriesRefused("the volume holds grey values that are not finite. Nothing was segmented.")
     sampled, inside = _sampled(values, source, target)
+    padded = padding(values)
+    if padded is not None:
+        inside &= nearest(padded.astype(np.uint8), source, target) == 0
     return Canonical(target, scaled(sampled, inside), inside)
 
 
@@ -116,46 +117,6 @@ def _sampled(
         inside[rows] = ((index > -0.51) & (index < size - 0.49)).all(axis=-1)
         result[rows] = interpolated(image, index)[0]
     return result, inside
-
-
-def scaled(values: NDArray[np.float32], inside: NDArray[np.bool_]) -> NDArray[np.float32]:
-    """Grey values on a scale of their own: cone-beam values are no Hounsfield units.
-
-    Air is told from tissue by Otsu's threshold; then tissue's median becomes 0 and its 99.5th
-    percentile 1. Outside the volume the value is that of its darkest half per cent.
-
-    Raises
-    ------
-    SeriesRefused
-        If all values are the same.
-    """
-    seen = values[inside]
-    low, high = (float(v) for v in np.percentile(seen, (0.5, 99.9)))
-    # Interpolating one value may change its last digits: that is no image either.
-    if not high - low > 1e-5 * max(abs(low), abs(high)):
-        raise SeriesRefused(
-            f"every grey value is {low:g} (0.5th to 99.9th percentile): there is no image. "
-            "Nothing was segmented."
-        )
-    tissue = seen[seen > _otsu(np.clip(seen, low, high))]
-    middle, dense = (float(v) for v in np.percentile(tissue, (50, 99.5)))
-    width = max(dense - middle, (high - low) * 1e-3)
-    result = np.clip((values - middle) / width, -CLIP, CLIP).astype(np.float32)
-    result[~inside] = np.float32(np.clip((low - middle) / width, -CLIP, CLIP))
-    return result
-
-
-def _otsu(values: NDArray[np.float32]) -> float:
-    """Otsu, IEEE Trans SMC 1979: the threshold with the largest variance between its two sides."""
-    counts, edges = np.histogram(values, 256)
-    centres = (edges[1:] + edges[:-1]) / 2
-    below = np.cumsum(counts)
-    above = below[-1] - below
-    total = np.cumsum(counts * centres)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        gap = total / below - (total[-1] - total) / above
-    between = np.nan_to_num(below * above * gap**2)
-    return float(edges[1:][int(np.argmax(between))])
 
 
 def indices_by_slab(

@@ -16,7 +16,6 @@ from torch import Tensor
 from torch.nn import functional
 
 from spine_node.imaging.volume import FloatArray
-from spine_node.segmentation.canonical import CLIP
 from spine_node.segmentation.classes import (
     BODY,
     HEAD,
@@ -27,6 +26,7 @@ from spine_node.segmentation.classes import (
     SPINE,
     Scheme,
 )
+from spine_node.segmentation.grey_scale import CLIP
 from spine_node.segmentation.networks import OFFSET_UNIT_MM
 from spine_node.training.samples import Case
 

@@ -21,8 +21,9 @@ from numpy.typing import NDArray
 
 from spine_node.errors import LabelMapRefused, Refused
 from spine_node.imaging.volume import FloatArray, LabelMap, Volume
-from spine_node.segmentation.canonical import CLIP, canonical, nearest
+from spine_node.segmentation.canonical import canonical, nearest
 from spine_node.segmentation.classes import BODY, SPINE, TISSUE_OF_VALUE, Scheme
+from spine_node.segmentation.grey_scale import CLIP
 from spine_node.training.streams import Stream
 
 MARGIN_MM = 40.0

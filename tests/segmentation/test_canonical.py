@@ -6,7 +6,8 @@ from scipy.spatial.transform import Rotation
 
 from spine_node.errors import SeriesRefused
 from spine_node.imaging.volume import Grid, Volume
-from spine_node.segmentation.canonical import canonical, canonical_grid, nearest, scaled
+from spine_node.segmentation.canonical import canonical, canonical_grid, nearest
+from spine_node.segmentation.grey_scale import scaled
 
 SIGNED_AXES = [
     np.eye(3)[:, order] * signs
