@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from spine_node.anatomy import levels
 from spine_node.errors import BundleRefused, SeriesRefused
 from spine_node.imaging.volume import Grid, LabelMap, Volume
+from spine_node.segmentation.belief import beliefs
 from spine_node.segmentation.bundle import Bundle, Net, load_bundle
 from spine_node.segmentation.canonical import Canonical, canonical
 from spine_node.segmentation.classes import BODY, HEAD, HIP, POSTERIOR, SACRUM
@@ -113,6 +114,13 @@ class BundleSegmenter:
                 f"no spine found: {len(vertebrae.centres)} vertebral bodies in {_extent(view.grid)} mm, at "
                 f"least {LEAST_VERTEBRAE} neighbouring ones were expected. Is this a series of the spine? "
                 "Nothing was measured."
+            )
+        believed = beliefs(semantic, tissue, vertebrae, heads.offset.numpy(), fine.spacing_mm) > 0
+        if believed.sum() < LEAST_VERTEBRAE:
+            raise SeriesRefused(
+                f"no spine found: of {len(believed)} shapes like bodies in {_extent(view.grid)} mm, "
+                f"{believed.sum()} have an arch behind and a middle that their voxels agree on, at least "
+                f"{LEAST_VERTEBRAE} were expected. Is this a series of the spine? Nothing was measured."
             )
         naming = self._named(view, tissue, vertebrae, heads.level.numpy(), context)
         if sum(name is not None for name in naming.levels) < LEAST_VERTEBRAE:

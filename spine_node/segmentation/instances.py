@@ -75,7 +75,7 @@ def find_vertebrae(tissue: NDArray[np.uint8], offset_mm: NDArray[np.float32], sp
     empty = Instances(np.zeros(tissue.shape, np.uint8), np.zeros((0, 3)))
     if len(where) * spacing_mm**3 < LEAST_BODY_MM3:
         return empty
-    votes = _votes(where, offset_mm, spacing_mm)
+    votes = votes_of(where, offset_mm, spacing_mm)
     peaks = _peaks(votes, spacing_mm)
     if len(peaks) == 0:
         return empty
@@ -91,7 +91,7 @@ def find_vertebrae(tissue: NDArray[np.uint8], offset_mm: NDArray[np.float32], sp
     return Instances(parts, centres)
 
 
-def _votes(where: NDArray[np.intp], offset_mm: NDArray[np.float32], spacing_mm: float) -> FloatArray:
+def votes_of(where: NDArray[np.intp], offset_mm: NDArray[np.float32], spacing_mm: float) -> FloatArray:
     """Where voxels point, mm from the array's first voxel."""
     half = tuple(np.minimum(where[:, a] // 2, offset_mm.shape[1 + a] - 1) for a in range(3))
     middle = np.stack([h * 2 + 0.5 for h in half], axis=1)
@@ -163,7 +163,7 @@ def _attach_posterior(
     where = np.argwhere(tissue == POSTERIOR)
     if len(where) == 0:
         return
-    votes = _votes(where, offset_mm, spacing_mm)
+    votes = votes_of(where, offset_mm, spacing_mm)
     distance, nearest = cKDTree(centres * spacing_mm).query(votes)
     good = distance <= POSTERIOR_REACH_MM
     parts[tuple(where[good].T)] = nearest[good] + 1

@@ -116,7 +116,7 @@ def test_a_wrong_hounsfield_scale_changes_nothing(plain, gain, offset, what):
     if what == "airless":
         values = values[20:40, 20:44, 24:50]
     inside = np.ones(values.shape, bool)
-    assert scaled(values * gain + offset, inside) == pytest.approx(scaled(values, inside), abs=2e-2)
+    assert np.abs(scaled(values * gain + offset, inside) - scaled(values, inside)).max() < 2e-2
 
 
 def test_values_clipped_by_an_export_still_have_a_scale(plain):
