@@ -19,7 +19,7 @@ from scipy import ndimage
 from spine_node.imaging.volume import FloatArray, Grid, Volume
 from spine_node.segmentation.bundle import Net
 from spine_node.segmentation.canonical import canonical
-from spine_node.segmentation.classes import BACKGROUND, BODY
+from spine_node.segmentation.classes import BODY, HEAD, HIP, POSTERIOR, SACRUM
 from spine_node.segmentation.instances import LEAST_BODY_MM3
 from spine_node.segmentation.networks import SpineNet
 from spine_node.segmentation.windows import infer
@@ -29,6 +29,17 @@ SEEN = 0.2
 
 MARGIN_MM = 27.0
 """Around what was seen the fine net looks too: a whole vertebra that was missed between two others."""
+
+PELVIS_ABOVE_MM = 120.0
+"""Highest that the middle of a hip bone or femoral head may lie above the lowest end of the spine that
+is in view, a sacrum's length: what looks like one higher up is a rib, a shoulder blade or an arm."""
+
+BESIDE_MM = 50.0
+"""Furthest that a piece of spine may lie from the rest of it at its own height: further out it is a
+shoulder, a rib or an arm."""
+
+STEP_MM = 9.0
+"""Pieces of spine with less than twice this between them go on one from the other: a tall disc is 15 mm."""
 
 SPECK_MM3 = 1000.0
 """Smaller things that were seen are noise (the body of C5 has 3000 mm3)."""
@@ -114,11 +125,48 @@ def look(
     view = canonical(volume, net.spacing_mm)
     heads = infer(network, view.values, net.patch, net.overlap, device, tick)
     assert heads.level is not None  # a bundle's context net has levels: its architecture was verified
-    semantic = heads.semantic.numpy()
-    bodies = (semantic[BODY] > np.log(BODY_SEEN)) & view.inside
-    seen = (semantic[BACKGROUND] < np.log(1 - SEEN)) & view.inside
-    voxel_mm3 = net.spacing_mm**3
-    seen = cc3d.dust(seen, threshold=round(SPECK_MM3 / voxel_mm3), connectivity=26)
+    chance = np.exp(heads.semantic.numpy())
+    chance[:, ~view.inside] = 0.0
+    seen = _seen(chance, net.spacing_mm)
     width = 2 * round(MARGIN_MM / net.spacing_mm) + 1
     near = ndimage.maximum_filter(seen, width)
-    return Context(view.grid, near, heads.level.numpy(), float(bodies.sum() * voxel_mm3))
+    bodies = (chance[BODY] > BODY_SEEN) & seen
+    return Context(view.grid, near, heads.level.numpy(), float(bodies.sum() * net.spacing_mm**3))
+
+
+def _seen(chance: NDArray[np.float32], spacing_mm: float) -> NDArray[np.bool_]:
+    """Where bone of spine and pelvis may be: no specks, no pelvis beside the chest, no spine in an arm."""
+    spine = chance[[BODY, POSTERIOR, SACRUM]].sum(axis=0)
+    pelvis = chance[[HIP, HEAD]].sum(axis=0)
+    bone = spine + pelvis > SEEN
+    speck = round(SPECK_MM3 / spacing_mm**3)
+    column = cc3d.dust(bone & (spine >= pelvis), threshold=speck, connectivity=26)
+    hips = cc3d.dust(bone & (spine < pelvis), threshold=speck, connectivity=26)
+    if not column.any():
+        return np.asarray(hips)
+    main = _longest(column, spacing_mm)
+    lowest = int(np.flatnonzero(main.any(axis=(1, 2)))[0])
+    pieces = cc3d.connected_components(hips, connectivity=26)
+    low = cc3d.statistics(pieces)["centroids"][:, 0] <= lowest + PELVIS_ABOVE_MM / spacing_mm
+    return np.asarray(_lined_up(column, main, spacing_mm) | (hips & low[pieces]))
+
+
+def _lined_up(column: NDArray[np.bool_], main: NDArray[np.bool_], spacing_mm: float) -> NDArray[np.bool_]:
+    """The main piece of a column, with what lies above, below or close beside it."""
+    pieces, count = cc3d.connected_components(column & ~main, connectivity=26, return_N=True)
+    found = cc3d.statistics(pieces)
+    keep = np.zeros(count + 1, bool)
+    for index in range(1, count + 1):
+        rows = found["bounding_boxes"][index][0]
+        beside = np.argwhere(main[rows].any(axis=0))
+        gap = np.linalg.norm(beside - found["centroids"][index][1:], axis=1) * spacing_mm
+        keep[index] = len(gap) == 0 or gap.min() <= BESIDE_MM
+    return main | keep[pieces]
+
+
+def _longest(column: NDArray[np.bool_], spacing_mm: float) -> NDArray[np.bool_]:
+    """The most of a column that goes on without a wide gap."""
+    joined = ndimage.maximum_filter(column, 2 * round(STEP_MM / spacing_mm) + 1)
+    pieces = cc3d.connected_components(joined, connectivity=26)
+    sizes = np.bincount(pieces[column])
+    return column & (pieces == sizes.argmax())

@@ -190,17 +190,3 @@ def test_a_volume_where_the_context_net_sees_no_spine_is_refused_at_once(pair, m
     ):
         pair.segment(volume)
     assert asked == []
-
-
-def test_levels_are_read_where_a_body_is_whatever_the_grid(pair, monkeypatch):
-    """The context net's half-size voxels are three times those of the fine net, and not aligned to them."""
-    volume, truth = toy_case(4)
-    monkeypatch.setattr(context, "infer", lambda *_: perfect_heads(truth, 1.5 * SPACING_MM))
-    seen = context.look(None, pair.bundle.context, volume, pair.device, lambda _: None)
-    values = [levels.VERTEBRA_VALUES[name] for name in ("T9", "T12", "L4")]
-    bodies = np.zeros(truth.labels.shape, np.uint8)
-    for index, value in enumerate(values, start=1):
-        bodies[truth.labels == value] = index
-    said = seen.level_of(truth.grid, bodies, len(values) + 1)
-    assert [LEVEL_CLASSES[row.argmax()] for row in said[:3]] == ["T9", "T12", "L4"]
-    assert np.ptp(said[3]) == 0
