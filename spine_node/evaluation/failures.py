@@ -52,7 +52,8 @@ def what_went_wrong(case: Row) -> str:
         named = ", ".join(f"{_of(row)} ({row['dice']:.2f})" for row in poor[:NAMED])
         more = f" and {len(poor) - NAMED} more" if len(poor) > NAMED else ""
         parts.append(f"{named}{more} poorly drawn")
-    return "; ".join(parts) or "nothing: every name right, every outline fair"
+    fair = "" if case["outlines"] is None else ", every outline fair"
+    return "; ".join(parts) or f"nothing: every name right{fair}"
 
 
 def _shift(row: Row) -> int | None:

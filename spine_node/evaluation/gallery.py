@@ -125,12 +125,15 @@ def _section(plot: Axes, views: Views, view: int, box: tuple[slice, slice]) -> N
 
 
 def _names(plot: Axes, labels: NDArray[np.uint8], colour: str | None, across: float, side: str) -> None:
+    from matplotlib.patheffects import withStroke
+
     for value in np.unique(labels):
         if value in LEVEL_OF_VALUE:
             row = np.argwhere(labels == value)[:, 0].mean()
             plot.text(
                 across, row, LEVEL_OF_VALUE[int(value)], color=colour or _colour(int(value)), fontsize=6,
                 ha=side, va="center", transform=plot.get_yaxis_transform(),
+                path_effects=[withStroke(linewidth=1.2, foreground="black")],
             )  # fmt: skip
 
 
