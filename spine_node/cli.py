@@ -53,6 +53,14 @@ Model = Annotated[
         help="Folder of a bundle (ours or MONAI's), spinenet, totalsegmentator or totalsegmentator-fast."
     ),
 ]
+Pins = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--pin",
+        help="Fix a level: L5=L4 (what is called L4 is L5) or L5=x,y,z (the body there, LPS mm); may be "
+        "given more than once. The other names follow.",
+    ),
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print measurements.json instead of a table.")]
 
 
@@ -140,10 +148,11 @@ def analyse(
     as_json: AsJson = False,
     device: Device = "auto",
     model: Model = "spinenet",
+    pin: Pins = None,
 ) -> None:
     """Segment and measure one series on disk. Sends nothing, needs no running node.
 
-    Writes labels.nii.gz, measurements.json, dicom/seg.dcm, dicom/sr.dcm, pictures/ and stl/.
+    Writes labels.nii.gz, naming.json, measurements.json, dicom/seg.dcm, dicom/sr.dcm, pictures/ and stl/.
     Exit status: 0 measured, 3 refused (with the reason in words), 1 anything else.
     """
     from spine_node import pipeline
@@ -152,11 +161,12 @@ def analyse(
     from spine_node.segmentation.plug import load_segmenter
     from spine_node.tables import print_measurements
 
+    pins = _pins(pin)
     require_replaceable(out)
     series = read_series(series_dir)
     segmenter = load_segmenter(model, device)  # slow: only once the data are good
     with _progress("Analysing") as report:
-        results = pipeline.analyse(series, segmenter, __version__, report)
+        results = pipeline.analyse(series, segmenter, __version__, report, pins)
         write_results(results, out)
     print_measurements(results.measurements, as_json=as_json)
     print(f"Results are in {out}", file=sys.stderr)
@@ -170,12 +180,20 @@ def segment(
     out: Annotated[Path, typer.Option(dir_okay=False, help="Label map to write (.nii.gz).")],
     device: Device = "auto",
     model: Model = "spinenet",
+    pin: Pins = None,
 ) -> None:
-    """Segment one volume into a NIfTI label map. Measures nothing."""
+    """Segment one volume into a NIfTI label map. Measures nothing.
+
+    Beside it lies *.naming.json: how sure the levels are, and what else they could be.
+    """
+    pins = _pins(pin)
     if not out.name.endswith((".nii", ".nii.gz")):
         raise typer.BadParameter(f"{out} would not be NIfTI: name it .nii.gz or .nii", param_hint="--out")
     from spine_node import nifti
+    from spine_node.results import write_labels
     from spine_node.segmentation.plug import load_segmenter
+    from spine_node.segmentation.renaming import renamed
+    from spine_node.tables import print_naming
 
     if source.is_dir():
         from spine_node.dicom.series import read_series
@@ -184,14 +202,60 @@ def segment(
         volume = read_volume(read_series(source))
     else:
         volume = nifti.read_volume(source)
-    segmenter = load_segmenter(model, device, any_structure=True)  # slow: only once the data are good
+    segmenter = load_segmenter(model, device, any_structure=not pins)  # slow: only once the data are good
     with _progress("Segmenting") as report:
-        segmentation = segmenter.segment(volume, report)
+        segmentation = renamed(segmenter.segment(volume, report), pins)
     out.parent.mkdir(parents=True, exist_ok=True)
-    nifti.write_label_map(segmentation.label_map, out)
-    for sentence in segmentation.quality:
-        print(sentence, file=sys.stderr)
+    write_labels(segmentation, out)
+    print_naming(segmentation)
     print(out)
+
+
+@app.command()
+def rename(
+    results: Annotated[
+        Path, typer.Argument(exists=True, help="Results folder of analyse, or label map of segment.")
+    ],
+    pin: Pins = None,
+    series: Annotated[
+        Path | None,
+        typer.Option(exists=True, file_okay=False, help="The DICOM series of a results folder."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Give vertebrae other names: fix one level, and the rest follows without the net running again.
+
+    Rewrites the label map and, of a results folder, measurements, SEG, SR, pictures and STL; the new SEG
+    and SR have UIDs of their own. All pins that are to hold are given at once.
+    """
+    from spine_node import nifti, pipeline
+    from spine_node.results import write_labels, write_results
+    from spine_node.segmentation.naming_file import naming_path, read_segmentation
+    from spine_node.segmentation.renaming import renamed
+    from spine_node.tables import print_measurements, print_naming
+
+    pins = _pins(pin)
+    if not pins:
+        raise typer.BadParameter("say which level is to be fixed, such as L5=L4", param_hint="--pin")
+    labels = results / "labels.nii.gz" if results.is_dir() else results
+    found = read_segmentation(naming_path(labels), nifti.read_label_map(labels))
+    if not results.is_dir():
+        segmentation = renamed(found, pins)
+        write_labels(segmentation, labels)
+        print_naming(segmentation)
+        print(labels)
+        return
+    if series is None:
+        raise typer.BadParameter(
+            "SEG and SR refer to the series: name its folder (a node keeps received ones below inbox/done)",
+            param_hint="--series",
+        )
+    from spine_node.dicom.series import read_series
+
+    made = pipeline.rename(read_series(series), found, __version__, pins)
+    write_results(made, results)
+    print_measurements(made.measurements, as_json=as_json)
+    print(f"Results are in {results}", file=sys.stderr)
 
 
 @app.command()
@@ -201,13 +265,16 @@ def measure(
     scheme: Annotated[
         str, typer.Option(help="Whose values it holds: spine (ours), verse or totalsegmentator (version 2).")
     ] = "spine",
+    pin: Pins = None,
 ) -> None:
     """Measure a label map: the numbers the node would report for it.
 
     The values are those of the README's table: bodies 1-25 and 28, posterior elements + 100, sacrum 26,
     hip bones 29/30 and femoral heads 31/32 (left/right); or those of another --scheme. Vertebrae in one
-    value are parted into body and posterior elements by their shape.
+    value are parted into body and posterior elements by their shape. With --pin all names shift along the
+    column; the file stays as it is.
     """
+    pins = _pins(pin)
     from spine_node import nifti
     from spine_node.anatomy.locate import locate
     from spine_node.anatomy.schemes import SCHEMES, from_scheme
@@ -220,6 +287,11 @@ def measure(
         label_map, quality = nifti.read_label_map(labels), ()
     else:
         label_map, quality = from_scheme(*nifti.read_whole_numbers(labels), SCHEMES[scheme])
+    if pins:
+        from spine_node.segmentation.renaming import with_shifted_names
+
+        label_map, said = with_shifted_names(label_map, pins)
+        quality = (*quality, said)
     for sentence in quality:
         print(sentence, file=sys.stderr)
     print_measurements(measure_spine(locate(label_map)), as_json=as_json)
@@ -473,6 +545,15 @@ def demo(
 
     configure_logs("WARNING")  # what people look at here is the story, not each instance
     run_demo(dicom_folder, out, use_orthanc=orthanc)
+
+
+def _pins(texts: list[str] | None):  # type: ignore[no-untyped-def]
+    from spine_node.segmentation.pins import pin_of
+
+    try:
+        return [pin_of(text) for text in texts or ()]
+    except ValueError as wrong:
+        raise typer.BadParameter(str(wrong), param_hint="--pin") from wrong
 
 
 def _progress(title: str):  # type: ignore[no-untyped-def]

@@ -31,6 +31,7 @@ from spine_node.dicom.selection import DEFAULT_RULES, Rule
 from spine_node.errors import ConfigRefused
 from spine_node.network.peer import Peer, checked_ae_title
 from spine_node.segmentation.bundle import DEFAULT_BUNDLE
+from spine_node.segmentation.pins import pin_of
 
 ENVIRONMENT_PREFIX = "SPINE_NODE_"
 """`SPINE_NODE_SCP__PORT=104` sets port in [scp]: two underscores part the table from the key."""
@@ -159,6 +160,16 @@ class ModelSettings(_Table):
         return self.bundle if self.segmenter == "bundle" else self.segmenter
 
 
+def _checked_pins(pins: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+    return {series: tuple(str(pin_of(text)) for text in texts) for series, texts in pins.items()}
+
+
+class LevelSettings(_Table):
+    """[levels]: vertebrae whose level a person has fixed, by Series Instance UID."""
+
+    pins: Annotated[dict[str, tuple[str, ...]], AfterValidator(_checked_pins)] = Field(default_factory=dict)
+
+
 class EngineSettings(_Table):
     """[engine]: the durable workflows."""
 
@@ -173,6 +184,7 @@ class Settings(_Table):
     series: SeriesSettings = Field(default_factory=SeriesSettings)
     rules: tuple[Rule, ...] = DEFAULT_RULES
     model: ModelSettings = Field(default_factory=ModelSettings)
+    levels: LevelSettings = Field(default_factory=LevelSettings)
     destinations: tuple[Annotated[Destination, _only_known_keys(Destination)], ...] = ()
     engine: EngineSettings = Field(default_factory=EngineSettings)
 

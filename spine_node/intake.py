@@ -30,9 +30,14 @@ analysed: when the rules take it now, its job begins."""
 log = logger("intake")
 
 
-def job_id(sop_instance_uids: Sequence[str], model_sha256: str, software_version: str) -> str:
-    """Name of the analysis of these instances by this model and software, the same however often sent."""
-    text = "\n".join([*sorted(sop_instance_uids), model_sha256, software_version])
+def job_id(
+    sop_instance_uids: Sequence[str], model_sha256: str, software_version: str, pins: Sequence[str] = ()
+) -> str:
+    """Name of the analysis of these instances by this model and software, the same however often sent.
+
+    Levels that a person has fixed make it another analysis.
+    """
+    text = "\n".join([*sorted(sop_instance_uids), model_sha256, software_version, *pins])
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 
 
@@ -43,7 +48,8 @@ class Intake:
     Attributes
     ----------
     name_job : callable
-        Takes SOP Instance UIDs and gives the job's id (`job_id` with the model in use).
+        Takes the Series Instance UID and SOP Instance UIDs and gives the job's id (`job_id` with the
+        model in use and the pins of that series).
     enqueue : callable
         Takes a job and has it analysed; enqueuing it again changes nothing.
     """
@@ -51,7 +57,7 @@ class Intake:
     inbox: Inbox
     ledger: Ledger
     settings: Settings
-    name_job: Callable[[Sequence[str]], str]
+    name_job: Callable[[str, Sequence[str]], str]
     enqueue: Callable[[str], None]
     _waiting: dict[str, tuple[float, str]] = field(default_factory=dict)
 
@@ -59,7 +65,8 @@ class Intake:
         """Go on with what was claimed when the last process, or the last look, ended in the middle.
 
         A claim that the ledger knows is enqueued, which changes nothing when it was; any other is given
-        back and judged anew, as it may have been claimed only to be refused.
+        back and judged anew, as it may have been claimed only to be refused. So is a series in which a
+        level was fixed since it was analysed.
         """
         jobs = {job.folder: job.job for job in self.ledger.jobs()}
         for series_uid in self.inbox.claimed():
@@ -68,6 +75,10 @@ class Intake:
                 self.inbox.reopen(series_uid)
             else:
                 self.enqueue(job)
+        for series_uid in self.settings.levels.pins:
+            done = self.inbox.folders(series_uid).get("done")
+            if done and not self.ledger.job(self.name_job(series_uid, [p.stem for p in paths_of(done)])):
+                self.inbox.reopen(series_uid)
 
     def look(self) -> None:
         """Judge every series that has been quiet long enough."""
@@ -113,7 +124,7 @@ class Intake:
     def _open(self, series_uid: str, headers: Sequence[Dataset]) -> None:
         folder = self.inbox.claim(series_uid)
         paths = paths_of(folder)
-        job = self.name_job([path.stem for path in paths])
+        job = self.name_job(series_uid, [path.stem for path in paths])
         study_uid = str(headers[0].get("StudyInstanceUID", ""))
         known = None
         if not self.ledger.open_job(job, series_uid, study_uid, len(paths), folder):
@@ -141,7 +152,7 @@ class Intake:
         self._settle(series, headers, "refused", reason)
 
     def _settle(self, series: ReceivedSeries, headers: Sequence[Dataset], state: str, reason: str) -> None:
-        job = self.name_job([path.stem for path in series.paths])
+        job = self.name_job(series.series_uid, [path.stem for path in series.paths])
         study_uid = str(headers[0].get("StudyInstanceUID", "")) if headers else ""
         # The ledger first: killed after it, the series is still receiving, and judged again.
         self.ledger.open_job(job, series.series_uid, study_uid, len(series.paths), series.paths[0].parent)

@@ -61,7 +61,11 @@ def serve(settings: Settings, config_path: Path | None) -> None:
     engine = Engine(
         url, f"{socket.gethostname()}:node", deliveries.work(), (DELIVER,), settings.engine.give_up_s
     )
-    name_job = partial(job_id, model_sha256=identity.sha256, software_version=__version__)
+
+    def name_job(series_uid: str, sop_instance_uids: Sequence[str]) -> str:
+        pins = settings.levels.pins.get(series_uid, ())
+        return job_id(sop_instance_uids, identity.sha256, __version__, pins)
+
     intake = Intake(inbox, ledger, settings, name_job, engine.enqueue_analysis)
     scp = StorageSCP(
         settings.scp.ae_title,
@@ -273,15 +277,18 @@ class Analyses:
         from spine_node import pipeline
         from spine_node.dicom.series import read_series
         from spine_node.results import write_results
+        from spine_node.segmentation.pins import pin_of
 
         started = time.monotonic()
         self._ledger.set_state(job, "analysing")
         out.parent.mkdir(parents=True, exist_ok=True)
+        series = read_series(paths_of(folder))
         results = pipeline.analyse(
-            read_series(paths_of(folder)),
+            series,
             self._segmenter,
             __version__,
             partial(self._ledger.set_progress, job),
+            [pin_of(text) for text in self._settings.levels.pins.get(series.series_uid, ())],
         )
         self._ledger.set_progress(job, 1.0, "writing results")
         write_results(results, out)

@@ -5,6 +5,7 @@ Read this page first. Each line is a stage, each stage a folder.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from pydicom import Dataset
@@ -16,9 +17,12 @@ from spine_node.dicom.seg import write_seg
 from spine_node.dicom.series import ImageSeries, vertical_of
 from spine_node.dicom.sr import write_sr
 from spine_node.dicom.voxels import read_volume
-from spine_node.imaging.volume import Volume
+from spine_node.errors import LabelMapRefused
+from spine_node.imaging.volume import LabelMap, Volume
 from spine_node.parameters.measure import measure
 from spine_node.parameters.model import Measurements
+from spine_node.segmentation.pins import Pin
+from spine_node.segmentation.renaming import renamed
 from spine_node.segmentation.segmenter import Progress, Segmentation, Segmenter
 
 
@@ -35,7 +39,11 @@ class Results:
 
 
 def analyse(
-    series: ImageSeries, segmenter: Segmenter, software_version: str, progress: Progress | None = None
+    series: ImageSeries,
+    segmenter: Segmenter,
+    software_version: str,
+    progress: Progress | None = None,
+    pins: Sequence[Pin] = (),
 ) -> Results:
     """Segment and measure one series, and encode what was found as SEG and SR.
 
@@ -43,13 +51,51 @@ def analyse(
     ------
     SeriesRefused
         If the series cannot become a volume, lacks what SEG and SR need, or shows no spine.
+    PinRefused
+        If a pin means no vertebra, or no spine can be named so.
     """
     preflight(series.headers)
     volume = read_volume(series)
-    segmentation = segmenter.segment(volume, progress)
+    segmentation = renamed(segmenter.segment(volume, progress), pins)
+    return _results(series, volume, segmentation, software_version)
+
+
+def rename(
+    series: ImageSeries, segmentation: Segmentation, software_version: str, pins: Sequence[Pin]
+) -> Results:
+    """The results of a series under the names that follow from the pins: no net runs.
+
+    Raises
+    ------
+    SeriesRefused
+        If the series cannot become a volume.
+    LabelMapRefused
+        If the segmentation is that of another series.
+    PinRefused
+        If a pin means no vertebra, or no spine can be named so.
+    """
+    preflight(series.headers)
+    label_map = segmentation.label_map
+    if not label_map.grid.matches(series.grid, tolerance_mm=0.01):
+        raise LabelMapRefused(
+            f"the label map ({label_map.grid.shape} voxels) is not on the grid of series {series.series_uid} "
+            f"({series.grid.shape}): these are results of another series. Nothing was renamed."
+        )
+    # NIfTI keeps positions in single precision: those of the series are exact.
+    there = replace(segmentation, label_map=LabelMap(series.grid, label_map.labels))
+    return _results(series, read_volume(series), renamed(there, pins), software_version)
+
+
+def _results(
+    series: ImageSeries, volume: Volume, segmentation: Segmentation, software_version: str
+) -> Results:
     spine = locate(segmentation.label_map, vertical_of(series))
     measured = measure(spine)
-    measurements = replace(measured, quality=measured.quality + segmentation.quality)
+    measurements = replace(
+        measured,
+        quality=measured.quality + segmentation.quality,
+        levels=segmentation.level_identification,
+    )
     seg = write_seg(series, segmentation, software_version=software_version)
     check_geometry(seg, segmentation.label_map)
     sr = write_sr(series, measurements, seg, segmentation, software_version=software_version)

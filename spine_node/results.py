@@ -1,6 +1,6 @@
 """The results folder of one analysis: written whole or not at all.
 
-labels.nii.gz  measurements.json  dicom/{seg,sr}.dcm  pictures/*.png  stl/*.stl  done.json
+labels.nii.gz  naming.json  measurements.json  dicom/{seg,sr}.dcm  pictures/*.png  stl/*.stl  done.json
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from spine_node.errors import Refused
 
 if TYPE_CHECKING:
     from spine_node.pipeline import Results
+    from spine_node.segmentation.segmenter import Segmentation
 
 DONE = "done.json"
 """Written last: its presence says that the folder is complete."""
@@ -52,6 +53,7 @@ def write_results(results: Results, out: Path) -> dict[str, Any]:
     from spine_node.dicom.pictures import write_pictures
     from spine_node.dicom.stl import write_stl
     from spine_node.nifti import write_label_map
+    from spine_node.segmentation.naming_file import naming_path, write_naming
 
     require_replaceable(out)
     out = out.resolve()  # "." has no name to put another beside
@@ -59,6 +61,7 @@ def write_results(results: Results, out: Path) -> dict[str, Any]:
     shutil.rmtree(partial, ignore_errors=True)
     (partial / "dicom").mkdir(parents=True)
     write_label_map(results.segmentation.label_map, partial / "labels.nii.gz")
+    write_naming(results.segmentation, naming_path(partial / "labels.nii.gz"))
     (partial / "measurements.json").write_text(results.measurements.to_json())
     for name, dataset in (("seg", results.seg), ("sr", results.sr)):
         dataset.save_as(partial / "dicom" / f"{name}.dcm", enforce_file_format=True)
@@ -81,6 +84,18 @@ def write_results(results: Results, out: Path) -> dict[str, Any]:
     _sync_directory(out.parent)
     shutil.rmtree(older, ignore_errors=True)
     return done
+
+
+def write_labels(segmentation: Segmentation, path: Path) -> None:
+    """Write a label map and, beside it, how its vertebrae were named; each file whole or not at all."""
+    from spine_node.nifti import write_label_map
+    from spine_node.segmentation.naming_file import naming_path, write_naming
+
+    partial = path.with_name(f".partial-{path.name}")
+    write_label_map(segmentation.label_map, partial)
+    write_naming(segmentation, naming_path(partial))
+    naming_path(partial).replace(naming_path(path))
+    partial.replace(path)
 
 
 def read_done(out: Path) -> dict[str, Any] | None:

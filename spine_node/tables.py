@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import groupby
@@ -14,6 +15,7 @@ from spine_node.anatomy.levels import order
 from spine_node.parameters.catalogue import CATALOGUE
 from spine_node.parameters.model import Measurements, NotMeasured, Parameter
 from spine_node.segmentation.segmenter import Progress as Report
+from spine_node.segmentation.segmenter import Segmentation
 
 PIPE_COLUMNS = 160
 """Width of tables that no terminal shows."""
@@ -45,6 +47,16 @@ def print_measurements(measurements: Measurements, *, as_json: bool) -> None:
     for sentence in measurements.quality:
         print(f"- {sentence}")
     print("Computed result for research; not a diagnosis.")
+
+
+def print_naming(segmentation: Segmentation) -> None:
+    """Print on stderr how the vertebrae were named, and, where that is uncertain, what else they could be."""
+    for sentence in segmentation.quality:
+        print(sentence, file=sys.stderr)
+    naming = segmentation.naming
+    if naming is not None and naming.uncertain:
+        for other in naming.hypotheses[1:]:
+            print(f"  {other.score:6.1f} nats: {other.words}", file=sys.stderr)
 
 
 def print_tables(*tables: Table) -> None:

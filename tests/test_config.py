@@ -60,6 +60,11 @@ def test_what_a_hospital_changes_fits_on_ten_lines_and_is_valid() -> None:
     assert settings.destinations == (Destination("pacs", "PACS", "192.0.2.10", 104),)
 
 
+def test_levels_are_fixed_by_series(tmp_path: Path) -> None:
+    (tmp_path / "site.toml").write_text("[levels.pins]\n'1.2.3' = ['L5=L4', 'Th12 = 1,2.50,-3']\n")
+    assert load_settings(tmp_path, {}).levels.pins == {"1.2.3": ("L5=L4", "T12=1,2.5,-3")}
+
+
 def test_files_come_in_order_of_name_and_the_environment_last(tmp_path: Path) -> None:
     (tmp_path / "a.toml").write_text("[scp]\nport = 1\nae_title = 'A'\n[series]\nquiet_s = 1\n")
     (tmp_path / "b.toml").write_text("[scp]\nport = 2\n[series]\nquiet_s = 2\n")
@@ -117,6 +122,7 @@ def test_where_things_lie() -> None:
             "[model]\ndevice = 'gpu'\n",
             "[model] device: a device is auto, cpu, cuda or cuda:N (it says 'gpu')",
         ),
+        ("[levels.pins]\n'1.2.3' = ['L5']\n", "[levels] pins: 'L5' is no pin: write L5=L4"),
         ("[scp]\nhost = '0.0.0.0'\n", "reachable from other machines and callers is empty"),
         ("[scp]\nhost = 'node.hospital.example'\n", "reachable from other machines and callers is empty"),
     ],

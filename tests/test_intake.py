@@ -6,7 +6,6 @@ import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from pathlib import Path
 
 import pydicom
@@ -40,8 +39,17 @@ class Desk:
     def __post_init__(self) -> None:
         self.inbox = Inbox(self.folder / "inbox")
         self.ledger = Ledger(database_url(self.folder / "node.sqlite"))
-        settings = Settings.model_validate({"series": {"quiet_s": QUIET_S, "give_up_s": GIVE_UP_S}})
-        name_job = partial(job_id, model_sha256="ab" * 32, software_version="1.0")
+        self.start()
+
+    def start(self, pins: dict[str, list[str]] | None = None) -> None:
+        """A process begins, with these levels fixed."""
+        settings = Settings.model_validate(
+            {"series": {"quiet_s": QUIET_S, "give_up_s": GIVE_UP_S}, "levels": {"pins": pins or {}}}
+        )
+
+        def name_job(series_uid: str, uids: Sequence[str]) -> str:
+            return job_id(uids, "ab" * 32, "1.0", settings.levels.pins.get(series_uid, ()))
+
         self.intake = Intake(self.inbox, self.ledger, settings, name_job, self.enqueued.append)
 
     def receive(self, paths: Sequence[Path]) -> str:
@@ -197,10 +205,31 @@ def test_what_is_no_image_is_set_aside_with_words(desk: Desk) -> None:
     assert job.reason
 
 
+def test_a_series_is_analysed_again_at_the_next_start_once_a_level_is_fixed(
+    desk: Desk, instances: list[Path]
+) -> None:
+    uid = desk.receive(instances)
+    desk.wait(uid, QUIET_S + 1)
+    desk.intake.look()
+    desk.ledger.set_state(desk.enqueued[0], "delivered")
+    desk.inbox.finish(uid)
+    desk.start({uid: ["L5=L4"], "1.2.3": ["L5=L4"]})
+    desk.intake.resume()
+    desk.wait(uid, QUIET_S + 1)
+    desk.intake.look()
+    desk.inbox.finish(uid)
+    desk.intake.resume()
+    assert list(desk.inbox.folders(uid)) == ["done"]
+    first, second = desk.enqueued
+    assert first != second
+    assert {job.job: job.state for job in desk.ledger.jobs()} == {first: "delivered", second: "received"}
+
+
 def test_the_job_is_named_by_instances_model_and_software() -> None:
     """In whatever order they came; a new model or version is a new job."""
     name = job_id(["1.2.1", "1.2.2"], "aa", "1.0")
     assert name == job_id(["1.2.2", "1.2.1"], "aa", "1.0")
     others = {job_id(["1.2.1"], "aa", "1.0"), job_id(["1.2.1", "1.2.2"], "bb", "1.0")}
     others.add(job_id(["1.2.1", "1.2.2"], "aa", "1.1"))
-    assert len(others | {name}) == 4
+    others.add(job_id(["1.2.1", "1.2.2"], "aa", "1.0", ["L5=L4"]))
+    assert len(others | {name}) == 5

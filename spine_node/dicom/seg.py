@@ -89,7 +89,7 @@ def write_seg(
     sources, model = series.sop_instance_uids, segmentation.model
 
     def uid(kind: str, *extra: str) -> str:
-        variant = ("parts",) if parts else ()
+        variant = (*(("parts",) if parts else ()), *filter(None, [segmentation.variant]))
         return result_uid(kind, sources, model.sha256, software_version, *variant, *extra)
 
     seg = hd.seg.Segmentation(

@@ -20,6 +20,9 @@ from spine_node.dicom.sr_codes import (
     COMMENT,
     FRAME,
     FRAMES,
+    LEVEL_IDENTIFICATION,
+    LEVEL_MARGIN,
+    LEVELS_UNCERTAIN,
     NOT_ATTEMPTED,
     PURPOSE_OF_LINE,
     QUALITATIVE,
@@ -30,10 +33,10 @@ from spine_node.dicom.sr_codes import (
     code_of,
     sr,
 )
-from spine_node.dicom.sr_groups import Context, groups, reason_of, remarks
+from spine_node.dicom.sr_groups import Context, groups, levels_in_words, reason_of, remarks
 from spine_node.dicom.standins import standin, standins
 from spine_node.parameters.catalogue import CATALOGUE, Code
-from spine_node.parameters.model import Line, Measurements, NotMeasured, Parameter
+from spine_node.parameters.model import LevelIdentification, Line, Measurements, NotMeasured, Parameter
 from spine_node.segmentation.segmenter import Segmentation
 
 DEVICE_UID = "2.25.253753020151839368704576003988281494460"
@@ -69,9 +72,10 @@ def write_sr(
     software_version : str
     """
     sources, model = series.sop_instance_uids, segmentation.model
+    variant = (segmentation.variant,) if segmentation.variant else ()
 
     def uid(kind: str, *extra: str) -> str:
-        return result_uid(kind, sources, model.sha256, software_version, *extra)
+        return result_uid(kind, sources, model.sha256, software_version, *variant, *extra)
 
     context = Context(
         uid=uid,
@@ -117,12 +121,13 @@ def read_sr(document: Dataset) -> Measurements:
     """
     parameters: list[Parameter] = []
     missing: list[tuple[str, str | None]] = []
-    frame, texts = "SCANNER", []
+    frame, texts, levels = "SCANNER", [], None
     for container in _walk(document, "CONTAINER"):
         codes = [(_name(i), _value(i)) for i in _children(container, "CODE")]
         if _name(container) == _pair(QUALITATIVE):
             frame = next((_FRAME_OF_CODE[value] for name, value in codes if name == _pair(FRAME)), frame)
             texts += [(_name(i), str(i.TextValue)) for i in _children(container, "TEXT")]
+            levels = next((value for name, value in codes if name == _pair(LEVEL_IDENTIFICATION)), levels)
         elif _name(container) == _MEASUREMENT_GROUP:
             parameters += [_parameter(item) for item in _children(container, "NUM")]
             level = _levels(container).get("level")
@@ -134,7 +139,15 @@ def read_sr(document: Dataset) -> Measurements:
         parameters=tuple(sorted(parameters, key=lambda p: _ORDER.get(p.key, len(_ORDER)))),
         not_measured=tuple(sorted(not_measured, key=lambda n: _ORDER.get(n.key, len(_ORDER)))),
         quality=tuple(text for name, text in texts if name == _pair(COMMENT)),
+        levels=levels and _level_identification(levels, texts),
     )
+
+
+def _level_identification(
+    code: tuple[str, str], texts: list[tuple[tuple[str, str], str]]
+) -> LevelIdentification:
+    words = next((text for name, text in texts if name == _pair(LEVEL_MARGIN)), "")
+    return levels_in_words(words, uncertain=code == _pair(LEVELS_UNCERTAIN))
 
 
 def _observer() -> hd.sr.ObservationContext:

@@ -46,6 +46,11 @@ FRAMES: dict[str, Code] = {
     "SCANNER": Code("FRAME_SCANNER", PRIVATE_SCHEME, "Scanner frame: estimated values"),
 }
 VERTICAL = Code("QC_VERTICAL", PRIVATE_SCHEME, "How the vertical is known")
+LEVEL_IDENTIFICATION = Code("QC_LEVELS", PRIVATE_SCHEME, "Level identification")
+LEVELS_CERTAIN = Code("LEVELS_CERTAIN", PRIVATE_SCHEME, "Levels certain")
+LEVELS_UNCERTAIN = Code("LEVELS_UNCERTAIN", PRIVATE_SCHEME, "Levels uncertain: to be checked")
+LEVELS_FIXED = Code("LEVELS_FIXED", PRIVATE_SCHEME, "Levels fixed by a person")
+LEVEL_MARGIN = Code("QC_LEVEL_MARGIN", PRIVATE_SCHEME, "Margin of the level identification")
 COMMENT = Code("121106", "DCM", "Comment")
 NOT_ATTEMPTED = Code("114007", "DCM", "Measurement not attempted")
 QUALITATIVE = Code("C0034375", "UMLS", "Qualitative Evaluations")

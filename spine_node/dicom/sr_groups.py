@@ -8,6 +8,7 @@ text with the reason among the report's Qualitative Evaluations.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +29,11 @@ from spine_node.dicom.sr_codes import (
     COMMENT,
     FRAME,
     FRAMES,
+    LEVEL_IDENTIFICATION,
+    LEVEL_MARGIN,
+    LEVELS_CERTAIN,
+    LEVELS_FIXED,
+    LEVELS_UNCERTAIN,
     METHOD_OF_FRAME,
     NOT_ATTEMPTED,
     PURPOSE_OF_LINE,
@@ -43,7 +49,7 @@ from spine_node.dicom.sr_codes import (
     sr,
 )
 from spine_node.parameters.catalogue import DEFINITIONS, PRIVATE_SCHEME, Code
-from spine_node.parameters.model import Line, Measurements, NotMeasured, Parameter
+from spine_node.parameters.model import LevelIdentification, Line, Measurements, NotMeasured, Parameter
 
 _UNITS: dict[str, Code] = {"deg": Code("deg", "UCUM", "degree"), "mm": Code("mm", "UCUM", "mm")}
 _DECIMALS = 3
@@ -98,10 +104,32 @@ def remarks(measurements: Measurements, *, standing: bool | None) -> hd.sr.Conta
             *(hd.sr.CodeContentItem(sr(n), sr(v), contains) for n, v in (STANDING if standing else ())),
             _text(VERTICAL, measurements.vertical or "not stated"),
             *(_text(code_of(n.key), reason_of(n)) for n in measurements.not_measured),
+            *(_levels(measurements.levels) if measurements.levels else ()),
             *(_text(COMMENT, sentence) for sentence in measurements.quality),
         ]
     )
     return container
+
+
+def words_of(levels: LevelIdentification) -> str:
+    """Margin, next best naming and pins as they stand in a report; `levels_in_words` reads them back."""
+    parts = [] if levels.margin_nats is None else [f"margin {levels.margin_nats:g} nats"]
+    parts += [f"next: {levels.next_best}"] if levels.next_best else []
+    parts += [f"fixed by a person: {', '.join(levels.pinned)}"] if levels.pinned else []
+    return "; ".join(parts)
+
+
+def levels_in_words(text: str, *, uncertain: bool) -> LevelIdentification:
+    """What `words_of` has written."""
+    parts = dict(part.split(": ", 1) for part in text.split("; ") if ": " in part)
+    margin = re.match(r"margin (\S+) nats", text)
+    pinned = parts.get("fixed by a person", "")
+    return LevelIdentification(
+        margin_nats=float(margin[1]) if margin else None,
+        next_best=parts.get("next", ""),
+        pinned=tuple(pinned.split(", ")) if pinned else (),
+        uncertain=uncertain,
+    )
 
 
 def reason_of(entry: NotMeasured) -> str:
@@ -240,6 +268,16 @@ def _not_attempted(missing: Iterable[NotMeasured]) -> list[hd.sr.QualitativeEval
     A NUM without value says the same (PS3.3 C.18.1), but readers in use fail on the whole report at one.
     """
     return [hd.sr.QualitativeEvaluation(sr(code_of(entry.key)), sr(NOT_ATTEMPTED)) for entry in missing]
+
+
+def _levels(levels: LevelIdentification) -> list[hd.sr.ContentItem]:
+    contains = hd.sr.RelationshipTypeValues.CONTAINS
+    code = LEVELS_UNCERTAIN if levels.uncertain else LEVELS_FIXED if levels.pinned else LEVELS_CERTAIN
+    words = words_of(levels)
+    return [
+        hd.sr.CodeContentItem(sr(LEVEL_IDENTIFICATION), sr(code), contains),
+        *([_text(LEVEL_MARGIN, words)] if words else []),
+    ]
 
 
 def _text(name: Code, value: str) -> hd.sr.TextContentItem:

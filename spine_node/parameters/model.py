@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -87,6 +87,32 @@ class NotMeasured:
     level: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class LevelIdentification:
+    """How sure it is that every vertebra has its right name.
+
+    Attributes
+    ----------
+    margin_nats : float, optional
+        Lead over the next best naming of the whole spine; None where the model does not tell.
+    next_best : str
+        That naming in words; empty when there is none.
+    pinned : tuple of str
+        Levels that a person has fixed.
+    uncertain : bool
+        Whether a person should check the levels.
+    """
+
+    margin_nats: float | None
+    next_best: str = ""
+    pinned: tuple[str, ...] = ()
+    uncertain: bool = False
+
+    def __post_init__(self) -> None:
+        if self.margin_nats is not None:
+            object.__setattr__(self, "margin_nats", round(float(self.margin_nats), 3))
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Measurements:
     """Everything measured on one spine.
@@ -97,6 +123,8 @@ class Measurements:
         "PATIENT" (vertical and femoral heads) or "SCANNER" (fallback), clinical frames P and S.
     vertical : str
         Provenance of the vertical, in words.
+    levels : LevelIdentification, optional
+        How sure the names of the vertebrae are; None where nobody can say.
     """
 
     frame: str
@@ -104,6 +132,7 @@ class Measurements:
     parameters: tuple[Parameter, ...]
     not_measured: tuple[NotMeasured, ...] = ()
     quality: tuple[str, ...] = field(default=())
+    levels: LevelIdentification | None = None
 
     def get(self, key: str, level: str | None = None) -> Parameter | None:
         """The first parameter with this key (and level), if measured."""
@@ -126,6 +155,7 @@ class Measurements:
                 for n in self.not_measured
             ],
             "quality": list(self.quality),
+            **({"levels": asdict(self.levels) | {"pinned": list(self.levels.pinned)}} if self.levels else {}),
         }
 
     def to_json(self) -> str:
@@ -149,7 +179,12 @@ class Measurements:
             parameters=tuple(Parameter(**p) for p in data["parameters"]),
             not_measured=tuple(NotMeasured(**n) for n in data["not_measured"]),
             quality=tuple(data["quality"]),
+            levels=_levels(data["levels"]) if data.get("levels") else None,
         )
+
+
+def _levels(data: dict[str, Any]) -> LevelIdentification:
+    return LevelIdentification(**(data | {"pinned": tuple(data["pinned"])}))
 
 
 def _plain(value: Any) -> Any:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from spine_node.imaging.volume import LabelMap, Volume
+from spine_node.parameters.model import LevelIdentification
 from spine_node.segmentation.levels import Naming
 
 Progress = Callable[[float, str], None]
@@ -38,12 +39,28 @@ class Segmentation:
         Sentences for the report ("levels counted from the sacrum", "level uncertain: ...").
     naming : Naming, optional
         How the vertebrae were named, and how else they could be; None from a model that names them itself.
+    pinned : tuple of str
+        Levels that a person has fixed.
+    variant : str
+        All names, where a person has fixed some: the results are then other ones, with UIDs of their own.
     """
 
     label_map: LabelMap
     model: ModelIdentity
     quality: tuple[str, ...] = ()
     naming: Naming | None = None
+    pinned: tuple[str, ...] = ()
+    variant: str = ""
+
+    @property
+    def level_identification(self) -> LevelIdentification | None:
+        """How sure the names are, for the report; None where nobody can say."""
+        if self.naming is None:
+            return LevelIdentification(None, "", self.pinned) if self.pinned else None
+        others = self.naming.hypotheses[1:]
+        return LevelIdentification(
+            self.naming.margin, others[0].words if others else "", self.pinned, self.naming.uncertain
+        )
 
 
 class Segmenter(Protocol):

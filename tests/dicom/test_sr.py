@@ -17,7 +17,13 @@ from spine_node.dicom.seg import write_seg
 from spine_node.dicom.series import ImageSeries, read_series
 from spine_node.dicom.sr import read_sr, write_sr
 from spine_node.parameters.catalogue import CATALOGUE, DEFINITIONS
-from spine_node.parameters.model import Line, Measurements, NotMeasured, Parameter
+from spine_node.parameters.model import (
+    LevelIdentification,
+    Line,
+    Measurements,
+    NotMeasured,
+    Parameter,
+)
 from spine_node.segmentation.segmenter import ModelIdentity, Segmentation
 from tests.dicom.small_series import SPACE, grid_of, labels_of, write_multiframe, write_series
 
@@ -122,6 +128,25 @@ def test_every_row_of_the_catalogue_survives(key: str, series: ImageSeries, tmp_
     assert read_sr(from_disk(report(series, only), tmp_path)).to_dict() == only.to_dict()
     missing = Measurements("SCANNER", "given", (), (NotMeasured(key, "it is not in the image"),))
     assert read_sr(from_disk(report(series, missing), tmp_path)).to_dict() == missing.to_dict()
+
+
+@pytest.mark.parametrize(
+    ("levels", "code"),
+    [
+        (LevelIdentification(12.5, "six lumbar vertebrae (every body one level lower)"), "LEVELS_CERTAIN"),
+        (LevelIdentification(1.3, "six lumbar vertebrae", uncertain=True), "LEVELS_UNCERTAIN"),
+        (LevelIdentification(8.0, "", ("T12", "L5")), "LEVELS_FIXED"),
+        (LevelIdentification(None, "", ("L5",)), "LEVELS_FIXED"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_how_sure_the_levels_are_is_a_code_and_comes_back(
+    series: ImageSeries, tmp_path: Path, levels: LevelIdentification, code: str
+) -> None:
+    told = replace(MEASUREMENTS, levels=levels)
+    document = from_disk(report(series, told), tmp_path)
+    assert read_sr(document).to_dict() == told.to_dict()
+    assert code in document.to_json()
 
 
 def test_a_vertebra_is_measured_on_its_segment(series: ImageSeries) -> None:

@@ -1,0 +1,158 @@
+"""A series goes in, results come out; and other names follow later, from what lies beside the results."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pydicom
+import pytest
+
+from spine_node import nifti, pipeline
+from spine_node.anatomy.levels import POSTERIOR_OFFSET, VERTEBRA_VALUES
+from spine_node.dicom.seg_reading import read_seg
+from spine_node.dicom.series import ImageSeries, read_series
+from spine_node.dicom.sr import read_sr
+from spine_node.errors import LabelMapRefused, PinRefused
+from spine_node.parameters.model import Measurements
+from spine_node.results import write_labels, write_results
+from spine_node.segmentation.pins import pin_of
+from tests.dicom.small_series import grid_of, write_series
+from tests.segmentation.named_toy import ToySegmenter, named_toy
+
+
+@pytest.fixture(scope="module")
+def series_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("ct")
+    write_series(folder, grid_of(spacing=(4.0, 4.0, 4.0), shape=(100, 50, 70), origin=(-138, -98, -198)))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def series(series_folder: Path) -> ImageSeries:
+    return read_series(series_folder)
+
+
+@pytest.fixture(scope="module")
+def first_results(series: ImageSeries, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    out = tmp_path_factory.mktemp("first") / "results"
+    write_results(pipeline.analyse(series, ToySegmenter(), "9.9"), out)
+    return out
+
+
+@pytest.fixture
+def results(first_results: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(first_results, tmp_path / "results"))
+
+
+def spine_node(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "spine_node", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=240)
+
+
+def measured(folder: Path) -> Measurements:
+    return Measurements.from_dict(json.loads((folder / "measurements.json").read_text()))
+
+
+def test_how_sure_the_levels_are_stands_in_every_result(results: Path) -> None:
+    naming = json.loads((results / "naming.json").read_text())["naming"]
+    levels = measured(results).levels
+    assert levels is not None
+    assert (levels.uncertain, levels.margin_nats) == (naming["uncertain"], naming["margin_nats"])
+    assert levels.next_best == naming["hypotheses"][1]["words"]
+    assert read_sr(pydicom.dcmread(results / "dicom" / "sr.dcm")).levels == levels
+
+
+def test_results_are_renamed_whole_without_a_net(
+    results: Path, series_folder: Path, series: ImageSeries
+) -> None:
+    before = {name: pydicom.dcmread(results / "dicom" / f"{name}.dcm") for name in ("seg", "sr")}
+    rotation = {p.level: p.value for p in measured(results).parameters if p.key == "AVR"}
+    run = spine_node("rename", results, "--pin", "L5=L4", "--series", series_folder, "--json")
+    assert run.returncode == 0, run.stderr
+    found = measured(results)
+    assert json.loads(run.stdout) == found.to_dict()
+    assert found.levels is not None
+    assert found.levels.pinned == ("L5",)
+    assert "numbering anomaly: six lumbar vertebrae" in found.quality
+    assert found.get("AVR", "L5").value == pytest.approx(rotation["L4"])  # type: ignore[union-attr]
+    labels = nifti.read_label_map(results / "labels.nii.gz")
+    stored = read_seg(results / "dicom" / "seg.dcm", series.grid, whole="body").labels
+    sixth = VERTEBRA_VALUES["L6"]
+    assert np.array_equal(stored == sixth, np.isin(labels.labels, [sixth, sixth + POSTERIOR_OFFSET]))
+    for name, old in before.items():
+        new = pydicom.dcmread(results / "dicom" / f"{name}.dcm")
+        assert new.StudyInstanceUID == old.StudyInstanceUID
+        assert new.SOPInstanceUID != old.SOPInstanceUID
+        assert new.SeriesInstanceUID != old.SeriesInstanceUID
+    assert (results / "stl" / "L6.stl").exists()
+
+
+def test_pinning_at_once_and_later_is_the_same(series: ImageSeries, results: Path, tmp_path: Path) -> None:
+    pins = [pin_of("L5=L4")]
+    write_results(pipeline.analyse(series, ToySegmenter(), "9.9", pins=pins), tmp_path / "at once")
+    at_once = measured(tmp_path / "at once").to_dict()
+    later = pipeline.rename(series, pipeline_segmentation(results), "9.9", pins)
+    assert later.measurements.quality == tuple(at_once["quality"])
+    assert [p.key for p in later.measurements.parameters] == [p["key"] for p in at_once["parameters"]]
+    stored = pydicom.dcmread(tmp_path / "at once" / "dicom" / "seg.dcm")
+    assert later.seg.SOPInstanceUID == stored.SOPInstanceUID
+    assert np.array_equal(later.seg.pixel_array, stored.pixel_array)
+
+
+def pipeline_segmentation(results: Path):  # type: ignore[no-untyped-def]
+    from spine_node.segmentation.naming_file import naming_path, read_segmentation
+
+    labels = results / "labels.nii.gz"
+    return read_segmentation(naming_path(labels), nifti.read_label_map(labels))
+
+
+def test_results_of_another_series_and_impossible_pins_are_refused(
+    results: Path, series: ImageSeries, tmp_path: Path
+) -> None:
+    segmentation = pipeline_segmentation(results)
+    write_series(tmp_path / "other", grid_of())
+    with pytest.raises(LabelMapRefused, match="results of another series"):
+        pipeline.rename(read_series(tmp_path / "other"), segmentation, "9.9", [pin_of("L5=L4")])
+    with pytest.raises(PinRefused, match="no spine can be named so"):
+        pipeline.rename(series, segmentation, "9.9", [pin_of("L5=L4"), pin_of("T8=L5")])
+
+
+def test_a_label_map_is_renamed_in_place_and_says_what_became_of_it(tmp_path: Path) -> None:
+    _, segmentation = named_toy()
+    path = tmp_path / "patient.nii.gz"
+    write_labels(segmentation, path)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["patient.naming.json", "patient.nii.gz"]
+    run = spine_node("rename", path, "--pin", "L4=L5")
+    assert (run.returncode, run.stdout.strip()) == (0, str(path)), run.stderr
+    assert "four lumbar vertebrae" in run.stderr
+    renamed = nifti.read_label_map(path).labels
+    assert np.array_equal(renamed == 123, segmentation.label_map.labels == 124)
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    again = spine_node("rename", path, "--pin", "L4=T1")
+    assert (again.returncode, again.stdout) == (3, "")
+    assert "no vertebra is called T1; there are T7" in again.stderr
+    assert hashlib.sha256(path.read_bytes()).hexdigest() == digest
+
+
+def test_any_label_map_is_measured_under_shifted_names(tmp_path: Path) -> None:
+    _, segmentation = named_toy()
+    nifti.write_label_map(segmentation.label_map, tmp_path / "theirs.nii.gz")
+    run = spine_node("measure", tmp_path / "theirs.nii.gz", "--pin", "L5=L4", "--json")
+    assert run.returncode == 0, run.stderr
+    levels = {p["level"] for p in json.loads(run.stdout)["parameters"] if p["key"] == "AVR"}
+    assert "L6" in levels
+    assert "T8" not in levels
+    assert "shifted along the column" in run.stderr
+
+
+@pytest.mark.parametrize("arguments", [[], ["--pin", "L5"], ["--pin", "L5=L4"]], ids=" ".join)
+def test_a_renaming_that_lacks_something_says_what(results: Path, arguments: list[str]) -> None:
+    run = spine_node("rename", results, *arguments)
+    assert (run.returncode, run.stdout) == (1, "")
+    assert ("--series" if arguments[1:] == ["L5=L4"] else "--pin") in run.stderr
