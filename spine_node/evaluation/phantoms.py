@@ -95,7 +95,7 @@ def templates(folder: Path, count: int, spacing_mm: float) -> list[Case]:
     seeds = range(TEMPLATE_SEED, TEMPLATE_SEED + count)
     stamp, about = stamp_of(folder), _split_in_words(library, every.split("train"))
     return [
-        Case("templates", f"{folder.name}_seed_{s}_{spacing_mm:g}mm", scan(s), stamp, about) for s in seeds
+        Case("templates", f"{folder.stem}_seed_{s}_{spacing_mm:g}mm", scan(s), stamp, about) for s in seeds
     ]
 
 

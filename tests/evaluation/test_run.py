@@ -116,6 +116,9 @@ def test_a_folder_gets_figures_tables_and_pictures(toy, tmp_path):
     case, truth, _ = toy
     figures = evaluate_sets(Oracle(truth), {"real": [case]}, out=tmp_path)
     assert json.loads((tmp_path / "evaluation.json").read_text()) == figures
+    assert (tmp_path / "gallery.png").exists()
+    asked = {row["key"]: row["met"] for row in figures["sets"]["real"]["bars"] if row["bar"]}
+    assert asked == {"body": True, "vertebra": True, "near": True}
     names = {path.name for path in (tmp_path / "pictures" / "real").iterdir()}
     assert names == {"01_toy.png", "dice_by_level.png", "identification.png"}
     header, first, *_ = (tmp_path / "outlines.csv").read_text().splitlines()
