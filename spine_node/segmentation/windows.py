@@ -44,7 +44,7 @@ def infer(
     values : ndarray, shape (z, y, x)
         Scaled grey values.
     patch : tuple of int
-        Window in voxels, multiples of the net's divisor.
+        Largest window in voxels, multiples of the net's divisor.
     overlap : float
         Least share of a window that its neighbour covers too.
     tick : callable
@@ -59,11 +59,14 @@ def infer(
         `LOG_FLOOR`; `offset` in mm, (3, ...), and `level` log probabilities, (levels, ...), at half
         size rounded up; None for a net without them.
     """
-    image = torch.from_numpy(values)[None, None]
     size = values.shape
-    # To a window at least, and to even edges, so that the half-size heads cover the volume.
+    # A field smaller than the window gets a window of its own, mirrored at its faces up to what the net
+    # can halve: of bone that ends there it saw as much in training, of wide empty margins it saw nothing.
+    step = network.architecture.divisor
+    z, y, x = (min(p, max(2, -(-n // step)) * step) for n, p in zip(size, patch, strict=True))
+    patch = (z, y, x)
     more = [max(p - n, n % 2) for n, p in zip(size, patch, strict=True)]
-    image = functional.pad(image, [0, more[2], 0, more[1], 0, more[0]], mode="replicate")
+    image = torch.from_numpy(np.pad(values, [(0, m) for m in more], mode="symmetric"))[None, None]
     whole = tuple(image.shape[2:])
     half = tuple(n // 2 for n in whole)
     classes, levels = network.architecture.semantic, network.architecture.levels

@@ -20,6 +20,7 @@ from spine_node.segmentation.classes import (
     BODY,
     HEAD,
     HIP,
+    IGNORED,
     LEVEL_OF_VALUE,
     POSTERIOR,
     SACRUM,
@@ -36,6 +37,9 @@ class has the same share."""
 
 ANYWHERE = 0.1
 """How often a patch is centred on nothing in particular."""
+
+SMALL_FIELD = 0.12
+"""How often a patch is shown as if the field of view ended within it, on all sides."""
 
 MAX_TURN_DEG = (8.0, 12.0, 12.0)
 """Largest turn about the array's axes z, y, x: patients stand askew, but they stand."""
@@ -92,6 +96,8 @@ def random_patch(
         mirror = np.diag([1.0, 1.0, rng.choice([-1.0, 1.0])])
         turn = Rotation.from_euler("xyz", angles, degrees=True).as_matrix() @ np.diag(1 / scale) @ mirror
     grey, labels = _resampled(case, centre, turn, size)
+    if augment > 0 and rng.random() < SMALL_FIELD:
+        grey, labels = _small_field(grey, labels, rng)
     image = torch.from_numpy(grey)
     if rng.random() < augment:
         image = repaint(image, rng)
@@ -146,6 +152,20 @@ def _resampled(
     marks = functional.grid_sample(labels, where, mode="nearest", padding_mode="zeros", align_corners=True)
     values = out[0, 0].numpy() * np.float32(2 * CLIP / 255) - np.float32(CLIP)
     return values, marks[0, 0].numpy().astype(np.uint8)
+
+
+def _small_field(
+    grey: NDArray[np.float32], labels: NDArray[np.uint8], rng: np.random.Generator
+) -> tuple[NDArray[np.float32], NDArray[np.uint8]]:
+    """A part of the patch, mirrored at its faces as inference does it; what lies beyond is unknown."""
+    size = np.array(labels.shape)
+    kept = np.maximum(8, (size * rng.uniform(0.3, 1.0, 3)).astype(int))
+    low = rng.integers(0, size - kept + 1)
+    box = tuple(slice(a, a + n) for a, n in zip(low, kept, strict=True))
+    around = [(int(a), int(n - a - k)) for a, n, k in zip(low, size, kept, strict=True)]
+    known = np.full_like(labels, IGNORED)
+    known[box] = labels[box]
+    return np.pad(grey[box], around, mode="symmetric"), known
 
 
 def _offsets(

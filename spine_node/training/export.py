@@ -109,7 +109,7 @@ def export(
         "network": architecture.to_dict() | {"axes": AXES},
         "training": training,
     }
-    window = {"patch": recipe["patch"], "overlap": OVERLAP, "blending": "gaussian", "padding": "replicate"}
+    window = {"patch": recipe["patch"], "overlap": OVERLAP, "blending": "gaussian", "padding": "symmetric"}
     metadata = _described(_scheme(recipe["labels"]), recipe, version or recipe["version"])
     metadata |= (net if role == "fine" else {"context": net}) | before
     metadata["sha256"] = before.get("sha256", {}) | {str(WEIGHTS_OF[role]): digest}

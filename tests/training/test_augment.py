@@ -27,14 +27,15 @@ def patches(case, count=12, strength=1.0):
 def test_image_and_labels_are_turned_together(case):
     """Bone stays bright under its label: were one turned and not the other, they would part."""
     for patch in patches(case):
-        bone = patch.tissue > 0
+        bone = (patch.tissue > 0) & (patch.tissue != IGNORED)
         inner = -torch.nn.functional.max_pool3d(-bone[None].float(), 3, 1, 1)[0] > 0
         if inner.sum() > 200:
-            assert patch.image[0][inner].median() > patch.image[0][~bone].median() + 0.2
+            assert patch.image[0][inner].median() > patch.image[0][patch.tissue == 0].median() + 0.2
 
 
-def test_every_voxel_of_a_whole_body_points_at_its_centre(case):
+def test_every_voxel_of_a_whole_body_points_at_its_centre(case, monkeypatch):
     """Also in a patch that was turned, stretched and mirrored: the votes of a body meet."""
+    monkeypatch.setattr(augment, "SMALL_FIELD", 0.0)  # would cut bodies
     tried = 0
     for patch in patches(case, 20):
         half = patch.tissue[::2, ::2, ::2]
@@ -57,6 +58,23 @@ def test_offsets_exist_exactly_on_vertebrae(case):
         half = patch.tissue[::2, ::2, ::2]
         vertebra = (half == BODY) | (half == POSTERIOR)
         assert torch.equal(torch.isfinite(patch.offset[0]), vertebra)
+
+
+def test_a_small_field_is_mirrored_at_its_faces_and_unknown_beyond(case, monkeypatch):
+    monkeypatch.setattr(augment, "SMALL_FIELD", 1.0)
+    monkeypatch.setattr(augment, "repaint", lambda image, _rng: image)
+    seen = 0
+    for patch in patches(case, 6):
+        known = torch.nonzero(patch.tissue != IGNORED)
+        low, high = known.min(dim=0).values, known.max(dim=0).values + 1
+        inner = tuple(slice(int(a), int(b)) for a, b in zip(low, high, strict=True))
+        assert (patch.tissue[inner] != IGNORED).all()
+        around = [(int(a), int(n - b)) for a, b, n in zip(low, high, SIZE, strict=True)]
+        mirrored = np.pad(patch.image[0][inner].numpy(), around, mode="symmetric")
+        assert np.array_equal(patch.image[0].numpy(), mirrored)
+        assert not torch.isfinite(patch.offset[:, patch.tissue[::2, ::2, ::2] == IGNORED]).any()
+        seen += int(sum(map(sum, around)) > 0)
+    assert seen > 3
 
 
 def test_without_augmentation_a_patch_is_a_plain_window(case):
