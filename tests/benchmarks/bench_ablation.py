@@ -21,6 +21,7 @@ from typing import Any
 from unittest import mock
 
 import numpy as np
+import torch
 from scipy import ndimage
 from skimage.segmentation import watershed
 
@@ -28,9 +29,10 @@ from spine_node.evaluation.comparison import as_markdown, comparison
 from spine_node.evaluation.references import read_notes
 from spine_node.evaluation.run import FIGURES, evaluate_sets
 from spine_node.evaluation.sets import chosen
-from spine_node.segmentation import inference
+from spine_node.segmentation import inference, naming, windows
 from spine_node.segmentation.classes import BODY
 from spine_node.segmentation.inference import BundleSegmenter
+from spine_node.segmentation.instances import without_islands
 from spine_node.segmentation.segmenter import ModelIdentity
 
 APART_MM = 12.0
@@ -54,26 +56,35 @@ def offsets_of_watershed(tissue: np.ndarray, spacing_mm: float) -> np.ndarray:
     return ((np.moveaxis(middles[own - 1], -1, 0) - (2 * half + 0.5)) * spacing_mm).astype(np.float32)
 
 
-def _by_watershed(tissue: np.ndarray, _offset_mm: np.ndarray, spacing_mm: float, *more: Any) -> Any:
-    return _find(tissue, offsets_of_watershed(tissue, spacing_mm), spacing_mm, *more)
+Replacements = dict[str, Callable[..., Any]]
 
 
-def _without_levels(
-    grid: Any, inside: Any, tissue: Any, vertebrae: Any, log_chance: np.ndarray, *more: Any
-) -> Any:
-    even = np.full_like(log_chance, -np.log(log_chance.shape[1]))
-    return _evidence(grid, inside, tissue, vertebrae, even, *more)
+def _no_offsets(inner: BundleSegmenter) -> Replacements:
+    spacing_mm = inner.bundle.fine.spacing_mm
+
+    def infer(*args: Any, **more: Any) -> Any:
+        heads = windows.infer(*args, **more)
+        tissue = without_islands(heads.semantic.numpy().argmax(axis=0).astype(np.uint8), spacing_mm)
+        return heads._replace(offset=torch.from_numpy(offsets_of_watershed(tissue, spacing_mm)))
+
+    return {"infer": infer}
 
 
-_find, _evidence = inference.find_vertebrae, inference.evidence_of
+def _no_levels(_inner: BundleSegmenter) -> Replacements:
+    def evidence_of(grid: Any, inside: Any, tissue: Any, vertebrae: Any, chance: np.ndarray) -> Any:
+        even = np.full_like(chance, -np.log(chance.shape[1]))
+        return naming.evidence_of(grid, inside, tissue, vertebrae, even)
 
-PARTS: dict[str, tuple[str, dict[str, Callable[..., Any]]]] = {
-    "offset": ("no offset head: watershed of the bodies", {"find_vertebrae": _by_watershed}),
-    "level": ("no level heads: counted from the sacrum and by spacing", {"evidence_of": _without_levels}),
-    "context": ("no context net: the fine net alone, everywhere", {}),
-    "grey": ("outlines not settled by grey values", {"settled_by_grey": lambda *_, **__: None}),
+    return {"evidence_of": evidence_of}
+
+
+PARTS: dict[str, tuple[str, Callable[[BundleSegmenter], Replacements]]] = {
+    "offset": ("no offset head: watershed of the bodies", _no_offsets),
+    "level": ("no level heads: counted from the sacrum and by spacing", _no_levels),
+    "context": ("no context net: the fine net alone, everywhere", lambda _inner: {}),
+    "grey": ("outlines not settled by grey values", lambda _inner: {"settled_by_grey": lambda *_: None}),
 }
-"""What can be switched off, and what of `segmentation.inference` that replaces."""
+"""What can be switched off, and what of `segmentation.inference` stands in for it."""
 
 
 class Ablated:
@@ -87,7 +98,7 @@ class Ablated:
 
     def segment(self, volume: Any, progress: Any = None) -> Any:
         with ExitStack() as stack:
-            for name, other in PARTS[self.part][1].items():
+            for name, other in PARTS[self.part][1](self.inner).items():
                 stack.enter_context(mock.patch.object(inference, name, other))
             if self.part == "context":
                 stack.enter_context(mock.patch.object(self.inner, "_context", None))
