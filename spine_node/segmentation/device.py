@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import torch
 
@@ -35,3 +36,9 @@ def device_of(name: str) -> torch.device:
 def bfloat16_on_gpu(place: torch.device) -> bool:
     """Whether this GPU multiplies bfloat16 itself (Ampere and later, or ROCm), not in emulation."""
     return bool(torch.version.hip) or torch.cuda.get_device_properties(place).major >= 8
+
+
+def bfloat16_in_hardware(instructions: tuple[str, ...]) -> bool:
+    """Whether this processor has one of these instructions, which multiply bfloat16 ("amx_bf16")."""
+    info = Path("/proc/cpuinfo")
+    return info.exists() and any(name in info.read_text() for name in instructions)

@@ -22,9 +22,8 @@ from torch import nn
 from spine_node.errors import ConfigRefused
 from spine_node.segmentation.architecture import Architecture
 from spine_node.segmentation.bundle import METADATA, read_json, start_weights
-from spine_node.segmentation.device import bfloat16_on_gpu, device_of
+from spine_node.segmentation.device import bfloat16_in_hardware, bfloat16_on_gpu, device_of
 from spine_node.segmentation.networks import SpineNet
-from spine_node.segmentation.windows import bfloat16_in_hardware
 from spine_node.training.augment import Patch, random_patch
 from spine_node.training.batches import Batch, Batches
 from spine_node.training.curve import draw_curve
