@@ -28,6 +28,7 @@ from spine_node.segmentation.instances import (
     Instances,
     corner_of_sacrum,
     find_vertebrae,
+    holes,
     pelvic_midline,
     without_islands,
 )
@@ -37,7 +38,7 @@ from spine_node.segmentation.naming import evidence_of, mean_log_chance
 from spine_node.segmentation.networks import SpineNet
 from spine_node.segmentation.outline import settled_by_grey
 from spine_node.segmentation.segmenter import ModelIdentity, Progress, Segmentation
-from spine_node.segmentation.windows import infer
+from spine_node.segmentation.windows import LOG_FLOOR, infer
 
 LEAST_VERTEBRAE = 2
 """One body alone is as likely a mistake, and nothing can be measured on it."""
@@ -108,7 +109,8 @@ class BundleSegmenter:
         semantic = heads.semantic.numpy()
         say(0.8, "naming vertebrae")
         tissue = without_islands(_decided(semantic, view), fine.spacing_mm)
-        vertebrae = find_vertebrae(tissue, heads.offset.numpy(), fine.spacing_mm)
+        _fill(semantic, tissue)
+        vertebrae = find_vertebrae(tissue, heads.offset.numpy(), fine.spacing_mm, view.values)
         if len(vertebrae.centres) < LEAST_VERTEBRAE:
             raise SeriesRefused(
                 f"no spine found: {len(vertebrae.centres)} vertebral bodies in {_extent(view.grid)} mm, at "
@@ -184,6 +186,15 @@ def _decided(semantic: NDArray[np.float32], view: Canonical) -> NDArray[np.uint8
     tissue = semantic.argmax(axis=0).astype(np.uint8)
     tissue[~view.inside] = 0
     return tissue
+
+
+def _fill(semantic: NDArray[np.float32], tissue: NDArray[np.uint8]) -> None:
+    """What bone closes round is bone: in the tissue, and for the outline drawn of it."""
+    marrow = holes(tissue)
+    where = np.nonzero(marrow)
+    tissue[where] = marrow[where]
+    semantic[(slice(None), *where)] = LOG_FLOOR
+    semantic[(marrow[where], *where)] = 0.0
 
 
 def _extent(grid: Grid) -> str:

@@ -16,7 +16,8 @@ from scipy.cluster.hierarchy import fcluster, linkage
 from scipy.spatial import cKDTree
 
 from spine_node.imaging.volume import FloatArray
-from spine_node.segmentation.classes import BODY, HEAD, HIP, POSTERIOR, SACRUM
+from spine_node.segmentation.borders import joined, settle_borders
+from spine_node.segmentation.classes import BACKGROUND, BODY, HEAD, HIP, POSTERIOR, SACRUM
 
 VOTE_BIN_MM = 2.0
 """Edge of the cells that votes are counted in."""
@@ -59,7 +60,12 @@ class Instances:
     centres: FloatArray
 
 
-def find_vertebrae(tissue: NDArray[np.uint8], offset_mm: NDArray[np.float32], spacing_mm: float) -> Instances:
+def find_vertebrae(
+    tissue: NDArray[np.uint8],
+    offset_mm: NDArray[np.float32],
+    spacing_mm: float,
+    values: NDArray[np.float32] | None = None,
+) -> Instances:
     """Tell the vertebrae apart.
 
     Parameters
@@ -70,7 +76,31 @@ def find_vertebrae(tissue: NDArray[np.uint8], offset_mm: NDArray[np.float32], sp
         From each place to its body's centre, array axes.
     spacing_mm : float
         Edge of a voxel of `tissue`.
+    values : ndarray, shape (z, y, x), optional
+        Scaled grey values: they show discs where the net does not.
     """
+    grey = np.zeros(tissue.shape, np.float32) if values is None else values
+    column = (tissue == BODY) | (tissue == POSTERIOR)
+    spans = [np.flatnonzero(column.any(axis=tuple(b for b in range(3) if b != a))) for a in range(3)]
+    if len(spans[0]) == 0:
+        return Instances(np.zeros(tissue.shape, np.uint8), np.zeros((0, 3)))
+    # The spine is a small part of the field; even first voxels, so that the votes stay with theirs.
+    start = [max(0, int(s[0]) - 4) // 2 * 2 for s in spans]
+    stop = [min(n, int(s[-1]) + 5) for s, n in zip(spans, tissue.shape, strict=True)]
+    box = tuple(slice(a, b) for a, b in zip(start, stop, strict=True))
+    half = tuple(slice(a // 2, (b + 1) // 2) for a, b in zip(start, stop, strict=True))
+    found = _in_box(tissue[box], offset_mm[(slice(None), *half)], spacing_mm, grey[box])
+    parts = np.zeros(tissue.shape, np.uint8)
+    parts[box] = found.parts
+    return Instances(parts, found.centres + np.array(start))
+
+
+def _in_box(
+    tissue: NDArray[np.uint8],
+    offset_mm: NDArray[np.float32],
+    spacing_mm: float,
+    grey: NDArray[np.float32],
+) -> Instances:
     where = np.argwhere(tissue == BODY)
     empty = Instances(np.zeros(tissue.shape, np.uint8), np.zeros((0, 3)))
     if len(where) * spacing_mm**3 < LEAST_BODY_MM3:
@@ -87,8 +117,33 @@ def find_vertebrae(tissue: NDArray[np.uint8], offset_mm: NDArray[np.float32], sp
     centres, parts = _ordered(_column(parts, spacing_mm))
     if len(centres) == 0:
         return empty
-    _attach_posterior(tissue, parts, centres, offset_mm, spacing_mm)
-    return Instances(parts, centres)
+    heaps = _attach_posterior(tissue, centres, offset_mm, spacing_mm)
+    number = _joined(tissue, parts, centres, grey, spacing_mm)
+    parts, heaps = number[parts], number[heaps]
+    centres, _ = _ordered(parts)
+    settle_borders(parts, grey, centres, spacing_mm)
+    parts = _largest_pieces(parts, len(centres), spacing_mm, least=0.0)
+    centres, _ = _ordered(parts)
+    return Instances(np.maximum(parts, heaps), centres)
+
+
+def _joined(
+    tissue: NDArray[np.uint8],
+    parts: NDArray[np.uint8],
+    centres: FloatArray,
+    values: NDArray[np.float32],
+    spacing_mm: float,
+) -> NDArray[np.uint8]:
+    """Number of the body that each heap of votes belongs to, indexed by the number of the heap."""
+    sizes = np.bincount(parts.ravel(), minlength=len(centres) + 1)[1:].astype(np.float64)
+    edge = np.zeros(parts.shape, bool)
+    for axis in range(3):
+        np.moveaxis(edge, axis, 0)[[0, 1, -2, -1]] = True
+    cut = np.isin(np.arange(1, len(centres) + 1), parts[edge])
+    number = np.zeros(256, np.uint8)
+    for index, group in enumerate(joined(tissue == BODY, values, centres, sizes, ~cut, spacing_mm), start=1):
+        number[np.array(group) + 1] = index
+    return number
 
 
 def votes_of(where: NDArray[np.intp], offset_mm: NDArray[np.float32], spacing_mm: float) -> FloatArray:
@@ -117,13 +172,15 @@ def _peaks(votes: FloatArray, spacing_mm: float) -> FloatArray:
     return np.asarray(kept[:40], dtype=np.float64).reshape(-1, 3) * VOTE_BIN_MM + low
 
 
-def _largest_pieces(parts: NDArray[np.uint8], count: int, spacing_mm: float) -> NDArray[np.uint8]:
+def _largest_pieces(
+    parts: NDArray[np.uint8], count: int, spacing_mm: float, least: float = LEAST_BODY_MM3
+) -> NDArray[np.uint8]:
     result = np.zeros_like(parts)
     for index, box in enumerate(ndimage.find_objects(parts, count), start=1):
         if box is None:
             continue
         piece = cc3d.largest_k(parts[box] == index, k=1, connectivity=6) > 0
-        if piece.sum() * spacing_mm**3 >= LEAST_BODY_MM3:
+        if piece.sum() * spacing_mm**3 >= least:
             result[box][piece] = index
     return result
 
@@ -155,18 +212,19 @@ def _ordered(parts: NDArray[np.uint8]) -> tuple[FloatArray, NDArray[np.uint8]]:
 
 def _attach_posterior(
     tissue: NDArray[np.uint8],
-    parts: NDArray[np.uint8],
     centres: FloatArray,
     offset_mm: NDArray[np.float32],
     spacing_mm: float,
-) -> None:
+) -> NDArray[np.uint8]:
+    """Number of the body, 1.., that each voxel of posterior elements votes for; 0 elsewhere."""
+    result = np.zeros(tissue.shape, np.uint8)
     where = np.argwhere(tissue == POSTERIOR)
-    if len(where) == 0:
-        return
-    votes = votes_of(where, offset_mm, spacing_mm)
-    distance, nearest = cKDTree(centres * spacing_mm).query(votes)
-    good = distance <= POSTERIOR_REACH_MM
-    parts[tuple(where[good].T)] = nearest[good] + 1
+    if len(where):
+        votes = votes_of(where, offset_mm, spacing_mm)
+        distance, nearest = cKDTree(centres * spacing_mm).query(votes)
+        good = distance <= POSTERIOR_REACH_MM
+        result[tuple(where[good].T)] = nearest[good] + 1
+    return result
 
 
 def without_islands(tissue: NDArray[np.uint8], spacing_mm: float) -> NDArray[np.uint8]:
@@ -187,6 +245,19 @@ def without_islands(tissue: NDArray[np.uint8], spacing_mm: float) -> NDArray[np.
             # A thin wing may fall in two; a rib taken for one is a much smaller piece.
             keep &= sizes >= 0.15 * sizes.max()
         result[(pieces > 0) & ~keep[pieces]] = 0
+    return result
+
+
+def holes(tissue: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Class of the bone that closes round a piece of background on all sides, 0 elsewhere: that is marrow."""
+    result = np.zeros_like(tissue)
+    for kind in (BODY, SACRUM, HIP, HEAD):
+        for box in ndimage.find_objects((tissue == kind).astype(np.uint8)):
+            pieces = cc3d.connected_components(tissue[box] != kind, connectivity=6)
+            outer = np.ones(pieces.shape, bool)
+            outer[tuple(slice(1, -1) for _ in outer.shape)] = False
+            closed = ~np.isin(pieces, np.unique(pieces[outer])) & (tissue[box] == BACKGROUND)
+            result[box][closed] = kind
     return result
 
 
