@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from spine_node.anatomy import levels
 from spine_node.errors import BundleRefused, SeriesRefused
 from spine_node.imaging.volume import Grid, LabelMap, Volume
+from spine_node.segmentation.bearings import doubts
 from spine_node.segmentation.belief import beliefs
 from spine_node.segmentation.bundle import Bundle, Net, load_bundle
 from spine_node.segmentation.canonical import Canonical, canonical
@@ -127,6 +128,7 @@ class BundleSegmenter:
         naming = self._named(view, tissue, vertebrae, heads.level.numpy(), context)
         if sum(name is not None for name in naming.levels) < LEAST_VERTEBRAE:
             raise SeriesRefused("no spine found: what looks like bodies is not lined up as a spine.")
+        doubted = doubts(tissue, vertebrae, fine.spacing_mm)
         say(0.85, "drawing outlines")
         corner = corner_of_sacrum(tissue, vertebrae.parts)
         tissue[corner] = SACRUM
@@ -135,7 +137,8 @@ class BundleSegmenter:
         settled_by_grey(semantic, view.values, vertebrae.parts, tissue)
         labels = self._labels(volume, view, semantic, tissue, vertebrae, naming)
         say(1.0, "segmented")
-        return Segmentation(LabelMap(volume.grid, labels), self.identity, naming.quality, naming)
+        quality = (*naming.quality, *doubted)
+        return Segmentation(LabelMap(volume.grid, labels), self.identity, quality, naming)
 
     def _looked_at(self, volume: Volume, say: Progress) -> Context | None:
         """What the context net says, if the bundle has one; refuses at once what shows no spine."""
