@@ -53,7 +53,11 @@ READING_FLOOR = -4.5
 SLIP = 3.0
 """Price of a stretch of bodies that the net reads one level off: it errs coherently, not body by body."""
 
-MISSED_ABOVE = 2.0
+SLIP_AT_NECK = 4.0
+"""Added when the stretch begins at a body above which the field is open: C1 and C2 look like no other. No
+such price holds on the sacrum: with four or six lumbar vertebrae a net calls the last one L5 too."""
+
+MISSED_ABOVE = 2.5
 """Price of each vertebra that should be seen between the first body and the upper border of the field,
 and was not found: cervical ones are small, and the border is noisy."""
 
@@ -62,6 +66,12 @@ MISSED_ABOVE_MOST = 8.0
 
 ROOM_ABOVE_MM = 25.0
 """Distance from a body's centre to the border within which the next one above would not be whole."""
+
+OPEN_ABOVE_MM = 45.0
+"""Such distance shows that no vertebra is above: the column begins there."""
+
+ANCHORED_MM = 45.0
+"""Nearer to the sacrum than this, a body lies on it."""
 
 SACRUM_GAP_MM, SACRUM_GAP_SPREAD_MM = 22.0, 7.0
 """Usual distance from the centre of the lowest vertebra to the sacrum, and its spread."""
@@ -172,7 +182,8 @@ class Lattice:
         if any(pinned < body for pinned in self._pins) or (self._pins and body > _DROPS):
             return np.full((_N, 1, 1, 1), _NO_WAY)
         price = np.array([n.price for n in NUMBERINGS])[:, None, None, None] + DROPPED * body
-        slips = SLIP * np.abs(SLIPS)[None, None, :, None]
+        neck = self._evidence.above_mm is not None and self._evidence.above_mm > OPEN_ABOVE_MM
+        slips = (SLIP + SLIP_AT_NECK * neck) * np.abs(SLIPS)[None, None, :, None]
         sizes = 0.5 * ((SIZES - 1) / SIZE_SPREAD)[None, :, None, None] ** 2
         return np.asarray(-(price + slips + sizes + self._unseen_above(body)))
 
