@@ -24,15 +24,8 @@ from spine_node.segmentation.canonical import Canonical, canonical
 from spine_node.segmentation.classes import BODY, HEAD, HIP, POSTERIOR, SACRUM
 from spine_node.segmentation.context import Context, look
 from spine_node.segmentation.device import device_of
-from spine_node.segmentation.instances import (
-    LEAST_BODY_MM3,
-    Instances,
-    corner_of_sacrum,
-    find_vertebrae,
-    holes,
-    pelvic_midline,
-    without_islands,
-)
+from spine_node.segmentation.instances import LEAST_BODY_MM3, Instances, find_vertebrae, pelvic_midline
+from spine_node.segmentation.islands import corner_of_sacrum, holes, pelvis_below, without_islands
 from spine_node.segmentation.labelling import drawn
 from spine_node.segmentation.levels import Naming, name_levels
 from spine_node.segmentation.naming import evidence_of, mean_log_chance
@@ -125,10 +118,11 @@ class BundleSegmenter:
                 f"{believed.sum()} have an arch behind and a middle that their voxels agree on, at least "
                 f"{LEAST_VERTEBRAE} were expected. Is this a series of the spine? Nothing was measured."
             )
+        doubted = doubts(tissue, vertebrae, fine.spacing_mm)
+        tissue = pelvis_below(tissue, vertebrae.centres, fine.spacing_mm)
         naming = self._named(view, tissue, vertebrae, heads.level.numpy(), context)
         if sum(name is not None for name in naming.levels) < LEAST_VERTEBRAE:
             raise SeriesRefused("no spine found: what looks like bodies is not lined up as a spine.")
-        doubted = doubts(tissue, vertebrae, fine.spacing_mm)
         say(0.85, "drawing outlines")
         corner = corner_of_sacrum(tissue, vertebrae.parts)
         tissue[corner] = SACRUM

@@ -32,7 +32,7 @@ from spine_node.evaluation.sets import chosen
 from spine_node.segmentation import inference, naming, windows
 from spine_node.segmentation.classes import BODY
 from spine_node.segmentation.inference import BundleSegmenter
-from spine_node.segmentation.instances import without_islands
+from spine_node.segmentation.islands import without_islands
 from spine_node.segmentation.segmenter import ModelIdentity
 
 APART_MM = 12.0

@@ -3,14 +3,10 @@ import pytest
 from scipy import ndimage
 
 from spine_node.anatomy import levels
+from spine_node.segmentation import borders
 from spine_node.segmentation.classes import BACKGROUND, BODY, HEAD, HIP, POSTERIOR, SACRUM, TISSUE_OF_VALUE
-from spine_node.segmentation.instances import (
-    corner_of_sacrum,
-    find_vertebrae,
-    holes,
-    pelvic_midline,
-    without_islands,
-)
+from spine_node.segmentation.instances import find_vertebrae, pelvic_midline
+from spine_node.segmentation.islands import corner_of_sacrum, holes, pelvis_below, without_islands
 from tests.segmentation.perfect_net import perfect_heads
 from tests.segmentation.toy_spine import SPACING_MM, toy_case
 
@@ -102,21 +98,20 @@ def test_a_hole_in_a_bone_is_marrow_and_the_canal_is_none(spine):
     assert not holes(open_behind).any()
 
 
-def test_votes_of_one_body_that_fall_apart_are_joined(spine):
-    """A net that is not sure points to two places in one body, a third of its height above and below."""
-    _, tissue, offset = spine
-    expected = find_vertebrae(tissue, offset, SPACING_MM)
+def test_votes_of_one_body_that_fall_apart_are_joined(spine, monkeypatch):
+    """A net that is not sure points to two places in one body."""
+    truth, tissue, offset = spine
+    expected = find_vertebrae(tissue, offset, SPACING_MM).centres
     torn = offset.copy()
-    third = len(expected.centres) // 2
-    body = (expected.parts == third) & (tissue == BODY)
-    where = np.argwhere(body)
-    height = np.ptp(where[:, 0]) * SPACING_MM
-    above = np.indices(offset.shape[1:])[0] * 2 > expected.centres[third - 1][0]
-    inside = body[::2, ::2, ::2] | body[1::2, ::2, ::2] | body[::2, 1::2, ::2] | body[1::2, 1::2, ::2]
-    torn[0][inside] += np.where(above, height / 3, -height / 3)[inside]
-    found = find_vertebrae(tissue, torn, SPACING_MM)
-    assert len(found.centres) == len(expected.centres)
-    assert np.abs(found.centres - expected.centres).max() * SPACING_MM < 3
+    body = np.argwhere(truth.labels == levels.VERTEBRA_VALUES["L2"])
+    low, high = body.min(axis=0) // 2, body.max(axis=0) // 2 + 1
+    box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+    above = np.indices(offset.shape[1:])[0][box] * 2 + 0.5 > body[:, 0].mean()
+    torn[(0, *box)] += np.where(above, 9.0, -9.0)
+    found = find_vertebrae(tissue, torn, SPACING_MM).centres
+    assert np.abs(found - expected).max() * SPACING_MM < 3
+    monkeypatch.setattr(borders, "JOIN", np.inf)
+    assert len(find_vertebrae(tissue, torn, SPACING_MM).centres) == len(expected) + 1
 
 
 def test_a_border_that_votes_put_into_a_body_returns_to_the_disc(spine):
@@ -146,6 +141,15 @@ def test_every_body_is_one_piece_and_every_arch_has_a_body(spine):
         part = found.parts == index
         assert ndimage.label(part & (dirty == BODY))[1] == 1
     assert found.parts.max() == len(found.centres)
+
+
+def test_a_shoulder_that_looks_like_a_hip_is_none(spine):
+    _, tissue, offset = spine
+    centres = find_vertebrae(tissue, offset, SPACING_MM).centres
+    assert np.array_equal(pelvis_below(tissue, centres, SPACING_MM), tissue)
+    shoulder = tissue.copy()
+    shoulder[-30:-18, 10:18, 2:10] = HIP
+    assert np.array_equal(pelvis_below(shoulder, centres, SPACING_MM), tissue)
 
 
 def side_counts(tissue, midline, kind):
