@@ -41,6 +41,9 @@ CONTEXT_SHARE = 0.8
 """Weight of the context net's word on a level; the rest is the fine net's, which sees five vertebrae
 at a time and can tell a rib from none, but not T6 from T7."""
 
+EVEN_SHARE = 0.5
+"""The same in a field no higher than the fine net's window: there it sees all that there is to see."""
+
 
 class BundleSegmenter:
     """Segments with the bundle in a folder; loads it once and stays warm.
@@ -162,7 +165,9 @@ class BundleSegmenter:
         if context is not None:
             bodies = np.where(tissue == BODY, vertebrae.parts, 0)
             seen = context.level_of(view.grid, bodies, len(vertebrae.centres))
-            chance = CONTEXT_SHARE * seen + (1 - CONTEXT_SHARE) * chance
+            higher = view.grid.shape[0] > self.bundle.fine.patch[0]
+            share = CONTEXT_SHARE if higher else EVEN_SHARE
+            chance = share * seen + (1 - share) * chance
         return name_levels(evidence_of(view.grid, view.inside, tissue, vertebrae, chance))
 
     def _labels(
