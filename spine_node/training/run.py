@@ -32,7 +32,8 @@ def run(
     config : Path, optional
         TOML file; None: the shipped net's recipe.
     run_dir : Path, optional
-        Of cases, checkpoint and learning curve; by default `runs/NAME`.
+        Of cases, checkpoint and learning curve; by default `runs/NAME`, of a context net
+        `runs/NAME-context`.
     command : str
         What was typed, for the card.
     start, minutes, seed, workers : optional
@@ -60,7 +61,9 @@ def run(
         recipe = replace(recipe, **{key: value for key, value in told.items() if value is not None})
     except ValueError as problem:
         raise ConfigRefused(f"{problem}. Nothing was trained.") from problem
-    checkpoint = train(run_dir or Path("runs") / recipe.name, recipe, device=device)
+    # The two nets of a bundle share its name, not their checkpoints.
+    place = Path("runs") / (recipe.name + "-context" * (recipe.role == "context"))
+    checkpoint = train(run_dir or place, recipe, device=device)
     words = {"command": command, "device": device_words(device_of(device))}
     if out is not None:
         export(checkpoint, out, **words)

@@ -417,10 +417,11 @@ def _load(state: _State, path: Path, recipe: Recipe) -> None:
     content = read_checkpoint(path)
     said = json.loads(content["recipe"])
     before, labels = Architecture.from_dict(said["architecture"]), said.get("labels", "spine")
-    if before != recipe.architecture or labels != recipe.to_dict()["labels"]:
+    role = said.get("role", "fine")
+    if before != recipe.architecture or labels != recipe.to_dict()["labels"] or role != recipe.role:
         raise ConfigRefused(
-            f"{path} is a checkpoint of another architecture or label list ({before}): choose another run "
-            "folder. Nothing was trained."
+            f"{path} is a checkpoint of another role, architecture or label list ({role}, {before}): choose "
+            "another run folder. Nothing was trained."
         )
     state.network.load_state_dict(content["network"])
     state.average.load_state_dict(content["average"])

@@ -189,11 +189,12 @@ def test_the_budget_ends_the_run(run_dir):
     [
         replace(SMALL, architecture=Architecture(widths=(4, 8), fine=4)),
         replace(SMALL, labels=tuple(Structure(f"bone{k}", value=k) for k in range(1, 6))),
+        replace(SMALL, role="context"),
     ],
 )
 def test_a_checkpoint_of_another_net_is_refused(run_dir, other):
     run(run_dir, 1)
-    with pytest.raises(ConfigRefused, match="another architecture or label list"):
+    with pytest.raises(ConfigRefused, match="another role, architecture or label list"):
         run(run_dir, 2, recipe=other)
 
 
