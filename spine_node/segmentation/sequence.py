@@ -47,6 +47,10 @@ MERGED = 7.0
 WITNESS = 0.6
 """What the reading of one body counts: neighbours are read from the same surroundings."""
 
+WITNESS_PINNED = 0.1
+"""The same beside a pin: who fixes a level says that the net misread the spine, by however many levels.
+What is left still tells a missed vertebra from a long distance."""
+
 READING_FLOOR = -4.5
 """Least log probability one body may bring: a net is never surer than that it may err."""
 
@@ -151,9 +155,10 @@ class Lattice:
         """Log chance of what the net said of each body: (body, numbering, 1, slip, place)."""
         chance = np.exp(self._evidence.log_chance.astype(np.float64))
         said = np.maximum(np.log(np.einsum("nk,scvk->ncsv", chance, READING) + 1e-12), READING_FLOOR)
+        counts = WITNESS_PINNED if self._pins else WITNESS
         result = np.full((self._count, _N, len(SLIPS), PLACES), _NO_WAY)
-        result[..., ::2] = WITNESS * said
-        result[..., 1::2] = WITNESS * 0.5 * (said[..., :-1] + said[..., 1:]) - MERGED
+        result[..., ::2] = counts * said
+        result[..., 1::2] = counts * 0.5 * (said[..., :-1] + said[..., 1:]) - MERGED
         result[np.broadcast_to((COLUMNS.level < 0)[None, :, None, :], result.shape)] = _NO_WAY
         whole = np.arange(PLACES) % 2 == 0
         for body, name in self._pins.items():

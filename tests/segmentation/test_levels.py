@@ -220,6 +220,28 @@ def test_a_pin_holds_against_everything_else_and_the_rest_follows():
     assert four.levels == USUAL[9:-1]
 
 
+@pytest.mark.parametrize("off", [-3, -2, 2, 3])
+@pytest.mark.parametrize("body", [0, 4, 8])
+def test_every_name_follows_a_pin_however_far_the_net_is_off(off, body):
+    """A field without the sacrum: no body is invented between the pin and the rest."""
+    first = USUAL.index("T6")
+    levels, read = USUAL[first : first + 9], USUAL[first + off : first + off + 9]
+    naming = name_levels(Evidence(column(levels), seen(read)), {body: levels[body]})
+    assert naming.levels == levels
+    assert not any("not found" in said or "anomaly" in said for said in naming.quality)
+
+
+@pytest.mark.parametrize("off", [0, 2])
+def test_a_missed_vertebra_is_still_found_beside_a_pin(off):
+    first = USUAL.index("T6")
+    levels, read = USUAL[first : first + 9], USUAL[first + off : first + off + 9]
+    kept = levels[:4] + levels[5:]
+    evidence = Evidence(np.delete(column(levels), 4, axis=0), seen(read[:4] + read[5:]))
+    naming = name_levels(evidence, {0: "T6"})
+    assert naming.levels == kept
+    assert any("between T9 and T11 was not found" in said for said in naming.quality)
+
+
 @pytest.mark.parametrize("pins", [{3: "L1", 5: "T12"}, {3: "T4", 4: "L1"}, {0: "L3"}], ids=str)
 def test_pins_that_no_spine_can_have_are_refused_in_words(pins):
     levels = USUAL[10:]
