@@ -161,7 +161,16 @@ class ModelSettings(_Table):
 
 
 def _checked_pins(pins: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
-    return {series: tuple(str(pin_of(text)) for text in texts) for series, texts in pins.items()}
+    """Places only: what a vertebra is called may change with the next model, where it is does not."""
+    checked = {series: tuple(pin_of(text) for text in texts) for series, texts in pins.items()}
+    for pin in (pin for found in checked.values() for pin in found):
+        if pin.point_mm is None:
+            raise ValueError(
+                f"{str(pin)!r} says what this model calls a vertebra, and the next model may call it "
+                f"otherwise: write {pin.level}=x,y,z, a point in its body in LPS millimetres (centres_mm in "
+                "naming.json of its results, from the head down)"
+            )
+    return {series: tuple(str(pin) for pin in found) for series, found in checked.items()}
 
 
 class LevelSettings(_Table):

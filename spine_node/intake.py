@@ -66,7 +66,7 @@ class Intake:
 
         A claim that the ledger knows is enqueued, which changes nothing when it was; any other is given
         back and judged anew, as it may have been claimed only to be refused. So is a series in which a
-        level was fixed since it was analysed.
+        level was fixed, or fixed otherwise, since it was analysed or refused.
         """
         jobs = {job.folder: job.job for job in self.ledger.jobs()}
         for series_uid in self.inbox.claimed():
@@ -76,8 +76,9 @@ class Intake:
             else:
                 self.enqueue(job)
         for series_uid in self.settings.levels.pins:
-            done = self.inbox.folders(series_uid).get("done")
-            if done and not self.ledger.job(self.name_job(series_uid, [p.stem for p in paths_of(done)])):
+            folders = self.inbox.folders(series_uid)
+            ended = folders.get("done") or folders.get("refused")
+            if ended and not self.ledger.job(self.name_job(series_uid, [p.stem for p in paths_of(ended)])):
                 self.inbox.reopen(series_uid)
 
     def look(self) -> None:

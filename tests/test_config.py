@@ -61,8 +61,8 @@ def test_what_a_hospital_changes_fits_on_ten_lines_and_is_valid() -> None:
 
 
 def test_levels_are_fixed_by_series(tmp_path: Path) -> None:
-    (tmp_path / "site.toml").write_text("[levels.pins]\n'1.2.3' = ['L5=L4', 'Th12 = 1,2.50,-3']\n")
-    assert load_settings(tmp_path, {}).levels.pins == {"1.2.3": ("L5=L4", "T12=1,2.5,-3")}
+    (tmp_path / "site.toml").write_text("[levels.pins]\n'1.2.3' = ['L5=0,0.5,80', 'Th12 = 1,2.50,-3']\n")
+    assert load_settings(tmp_path, {}).levels.pins == {"1.2.3": ("L5=0,0.5,80", "T12=1,2.5,-3")}
 
 
 def test_files_come_in_order_of_name_and_the_environment_last(tmp_path: Path) -> None:
@@ -122,7 +122,13 @@ def test_where_things_lie() -> None:
             "[model]\ndevice = 'gpu'\n",
             "[model] device: a device is auto, cpu, cuda or cuda:N (it says 'gpu')",
         ),
-        ("[levels.pins]\n'1.2.3' = ['L5']\n", "[levels] pins: 'L5' is no pin: write L5=L4"),
+        ("[levels.pins]\n'1.2.3' = ['L5']\n", "[levels] pins: 'L5' is no pin: write"),
+        (
+            "[levels.pins]\n'1.2.3' = ['T12=1,2,3', 'L5=L4']\n",
+            "[levels] pins: 'L5=L4' says what this model calls a vertebra",
+        ),
+        ("[levels.pins]\n'1.2.3' = ['L5=L4']\n", "write L5=x,y,z, a point in its body"),
+        ("[levels.pins]\n'1.2.3' = ['L5=L4']\n", "centres_mm in naming.json"),
         ("[scp]\nhost = '0.0.0.0'\n", "reachable from other machines and callers is empty"),
         ("[scp]\nhost = 'node.hospital.example'\n", "reachable from other machines and callers is empty"),
     ],

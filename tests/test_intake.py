@@ -213,7 +213,7 @@ def test_a_series_is_analysed_again_at_the_next_start_once_a_level_is_fixed(
     desk.intake.look()
     desk.ledger.set_state(desk.enqueued[0], "delivered")
     desk.inbox.finish(uid)
-    desk.start({uid: ["L5=L4"], "1.2.3": ["L5=L4"]})
+    desk.start({uid: ["L5=1,2,3"], "1.2.3": ["L5=1,2,3"]})
     desk.intake.resume()
     desk.wait(uid, QUIET_S + 1)
     desk.intake.look()
@@ -225,11 +225,46 @@ def test_a_series_is_analysed_again_at_the_next_start_once_a_level_is_fixed(
     assert {job.job: job.state for job in desk.ledger.jobs()} == {first: "delivered", second: "received"}
 
 
+def test_a_series_refused_for_a_mistyped_pin_is_analysed_once_the_pin_is_corrected(
+    desk: Desk, instances: list[Path]
+) -> None:
+    uid = desk.receive(instances)
+    desk.start({uid: ["L5=1,2,3000"]})
+    desk.wait(uid, QUIET_S + 1)
+    desk.intake.look()
+    desk.ledger.set_state(desk.enqueued[0], "refused", "the nearest body is 2 m away")
+    desk.inbox.refuse(uid, "the nearest body is 2 m away")
+    desk.intake.resume()
+    assert list(desk.inbox.folders(uid)) == ["refused"], "the same pin would be refused again"
+    desk.start({uid: ["L5=1,2,300"]})
+    desk.intake.resume()
+    desk.wait(uid, QUIET_S + 1)
+    desk.intake.look()
+    assert list(desk.inbox.folders(uid)) == ["claimed"]
+    wrong, right = desk.enqueued
+    assert {job.job: job.state for job in desk.ledger.jobs()} == {wrong: "refused", right: "received"}
+
+
+def test_a_pin_does_not_make_an_incomplete_series_be_judged_at_every_start(
+    desk: Desk, instances: list[Path]
+) -> None:
+    uid = desk.receive(instances[:5] + instances[6:])
+    for pins in ({}, {uid: ["L5=1,2,3"]}):
+        desk.start(pins)
+        desk.intake.resume()
+        desk.wait(uid, GIVE_UP_S + 1)
+        desk.intake.look()
+        desk.intake.look()
+        assert list(desk.inbox.folders(uid)) == ["refused"]
+    desk.intake.resume()
+    assert list(desk.inbox.folders(uid)) == ["refused"]
+
+
 def test_the_job_is_named_by_instances_model_and_software() -> None:
     """In whatever order they came; a new model or version is a new job."""
     name = job_id(["1.2.1", "1.2.2"], "aa", "1.0")
     assert name == job_id(["1.2.2", "1.2.1"], "aa", "1.0")
     others = {job_id(["1.2.1"], "aa", "1.0"), job_id(["1.2.1", "1.2.2"], "bb", "1.0")}
     others.add(job_id(["1.2.1", "1.2.2"], "aa", "1.1"))
-    others.add(job_id(["1.2.1", "1.2.2"], "aa", "1.0", ["L5=L4"]))
+    others.add(job_id(["1.2.1", "1.2.2"], "aa", "1.0", ["L5=1,2,3"]))
     assert len(others | {name}) == 5
