@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from spine_node.segmentation.classes import HEAD, POSTERIOR, SACRUM
+from spine_node.segmentation.classes import HEAD, HIP, POSTERIOR, SACRUM
 from spine_node.segmentation.instances import Instances
 
 LEANING_DEG = 45.0
@@ -50,8 +50,10 @@ def doubts(tissue: NDArray[np.uint8], vertebrae: Instances, spacing_mm: float) -
             "posterior elements lie in front of the bodies: the image's orientation is wrong, and left and "
             "right cannot be trusted"
         )
+    # A ball alone may be the head of a humerus: only with other bones of a pelvis is it a femoral one.
+    pelvic = np.isin(tissue, (SACRUM, HIP)).any()
     below = np.argwhere((tissue == SACRUM) | (tissue == HEAD))
-    if len(below) and len(centres) and below[:, 0].mean() > centres[:, 0].mean():
+    if pelvic and len(below) and len(centres) and below[:, 0].mean() > centres[:, 0].mean():
         said.append(
             "the pelvis lies above the spine: the image's orientation is wrong, and left and right cannot be "
             "trusted"

@@ -49,6 +49,16 @@ def test_a_pelvis_above_the_spine_is_said(spine):
     assert any("pelvis lies above the spine" in sentence for sentence in said)
 
 
+def test_a_shoulder_beside_the_top_of_the_spine_is_no_pelvis(spine):
+    """The ball of a humerus looks like that of a femur; with a hip bone beside it, it is one."""
+    tissue, vertebrae = spine
+    chest = np.where(np.isin(tissue, (SACRUM, HIP, HEAD)), 0, tissue).astype(np.uint8)
+    chest[-8:-3, 20:25, 2:7] = HEAD
+    assert doubts(chest, vertebrae, SPACING_MM) == ()
+    chest[-8:-3, 20:25, 8:12] = HIP
+    assert any("pelvis lies above the spine" in said for said in doubts(chest, vertebrae, SPACING_MM))
+
+
 def test_an_image_that_is_mirrored_left_to_right_cannot_be_known(spine):
     assert doubts(*flipped(*spine, 2), SPACING_MM) == ()
 
