@@ -184,7 +184,7 @@ def segment(
 ) -> None:
     """Segment one volume into a NIfTI label map. Measures nothing.
 
-    Beside it lies *.naming.json: how sure the levels are, and what else they could be.
+    Beside that of a spine lies *.naming.json: how sure the levels are, and what else they could be.
     """
     pins = _pins(pin)
     if not out.name.endswith((".nii", ".nii.gz")):
@@ -226,10 +226,12 @@ def rename(
     """Give vertebrae other names: fix one level, and the rest follows without the net running again.
 
     Rewrites the label map and, of a results folder, measurements, SEG, SR, pictures and STL; the new SEG
-    and SR have UIDs of their own. All pins that are to hold are given at once.
+    and SR have UIDs and a series description of their own. All pins that are to hold are given at once.
+    Refused, and nothing written: another series than the one analysed, pins that cost a vertebra its name,
+    and a label map that was edited beside its naming.json.
     """
     from spine_node import nifti, pipeline
-    from spine_node.results import write_labels, write_results
+    from spine_node.results import read_seg_header, write_labels, write_results
     from spine_node.segmentation.naming_file import naming_path, read_segmentation
     from spine_node.segmentation.renaming import renamed
     from spine_node.tables import print_measurements, print_naming
@@ -252,7 +254,7 @@ def rename(
         )
     from spine_node.dicom.series import read_series
 
-    made = pipeline.rename(read_series(series), found, __version__, pins)
+    made = pipeline.rename(read_series(series), found, read_seg_header(results), __version__, pins)
     write_results(made, results)
     print_measurements(made.measurements, as_json=as_json)
     print(f"Results are in {results}", file=sys.stderr)

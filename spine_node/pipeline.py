@@ -12,7 +12,7 @@ from pydicom import Dataset
 
 from spine_node.anatomy.landmarks import Spine
 from spine_node.anatomy.locate import locate
-from spine_node.dicom.checks import check_geometry, preflight
+from spine_node.dicom.checks import check_geometry, check_source, preflight
 from spine_node.dicom.seg import write_seg
 from spine_node.dicom.series import ImageSeries, vertical_of
 from spine_node.dicom.sr import write_sr
@@ -52,7 +52,7 @@ def analyse(
     SeriesRefused
         If the series cannot become a volume, lacks what SEG and SR need, or shows no spine.
     PinRefused
-        If a pin means no vertebra, or no spine can be named so.
+        If a pin means no vertebra, no spine can be named so, or a vertebra would lose its name.
     """
     preflight(series.headers)
     volume = read_volume(series)
@@ -61,20 +61,32 @@ def analyse(
 
 
 def rename(
-    series: ImageSeries, segmentation: Segmentation, software_version: str, pins: Sequence[Pin]
+    series: ImageSeries, segmentation: Segmentation, seg: Dataset, software_version: str, pins: Sequence[Pin]
 ) -> Results:
     """The results of a series under the names that follow from the pins: no net runs.
+
+    Parameters
+    ----------
+    series : ImageSeries
+    segmentation : Segmentation
+        As it was found, or renamed, before.
+    seg : Dataset
+        The SEG of it, which says of which images it was made: an equal grid is no proof that the
+        patient is the same. Pixels are not needed.
+    software_version : str
+    pins : sequence of Pin
 
     Raises
     ------
     SeriesRefused
         If the series cannot become a volume.
     LabelMapRefused
-        If the segmentation is that of another series.
+        If the segmentation is that of another series, or does not agree with its own naming.
     PinRefused
-        If a pin means no vertebra, or no spine can be named so.
+        If a pin means no vertebra, no spine can be named so, or a vertebra would lose its name.
     """
     preflight(series.headers)
+    check_source(seg, series)
     label_map = segmentation.label_map
     if not label_map.grid.matches(series.grid, tolerance_mm=0.01):
         raise LabelMapRefused(

@@ -11,9 +11,11 @@ import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spine_node.errors import Refused
+from spine_node.errors import LabelMapRefused, Refused
 
 if TYPE_CHECKING:
+    from pydicom import Dataset
+
     from spine_node.pipeline import Results
     from spine_node.segmentation.segmenter import Segmentation
 
@@ -87,15 +89,44 @@ def write_results(results: Results, out: Path) -> dict[str, Any]:
 
 
 def write_labels(segmentation: Segmentation, path: Path) -> None:
-    """Write a label map and, beside it, how its vertebrae were named; each file whole or not at all."""
+    """Write a label map and, beside it, how its vertebrae were named; each file whole or not at all.
+
+    The label map goes first: `renaming.renamed` refuses one beside an older naming. Other structures than
+    the spine have no naming.
+    """
     from spine_node.nifti import write_label_map
     from spine_node.segmentation.naming_file import naming_path, write_naming
 
     partial = path.with_name(f".partial-{path.name}")
     write_label_map(segmentation.label_map, partial)
+    if not segmentation.spine:
+        naming_path(path).unlink(missing_ok=True)
+        partial.replace(path)
+        return
     write_naming(segmentation, naming_path(partial))
-    naming_path(partial).replace(naming_path(path))
     partial.replace(path)
+    naming_path(partial).replace(naming_path(path))
+
+
+def read_seg_header(out: Path) -> Dataset:
+    """The SEG of a results folder without its pixels: of which images the results were made.
+
+    Raises
+    ------
+    LabelMapRefused
+        If it is not there or cannot be read.
+    """
+    import pydicom
+    from pydicom.errors import InvalidDicomError
+
+    path = out / "dicom" / "seg.dcm"
+    try:
+        return pydicom.dcmread(path, stop_before_pixels=True)
+    except (OSError, InvalidDicomError) as error:
+        raise LabelMapRefused(
+            f"{path} cannot be read: {error}. Without it nobody knows of which series these results are. "
+            "Nothing was renamed."
+        ) from error
 
 
 def read_done(out: Path) -> dict[str, Any] | None:

@@ -7,6 +7,8 @@ import json
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +22,9 @@ from spine_node.dicom.series import ImageSeries, read_series
 from spine_node.dicom.sr import read_sr
 from spine_node.errors import LabelMapRefused, PinRefused
 from spine_node.parameters.model import Measurements
-from spine_node.results import write_labels, write_results
-from spine_node.segmentation.pins import pin_of
+from spine_node.results import read_seg_header, write_labels, write_results
+from spine_node.segmentation.pins import Pin, pin_of
+from spine_node.segmentation.renaming import renamed
 from tests.dicom.small_series import grid_of, write_series
 from tests.segmentation.named_toy import ToySegmenter, named_toy
 
@@ -90,6 +93,7 @@ def test_results_are_renamed_whole_without_a_net(
         assert new.StudyInstanceUID == old.StudyInstanceUID
         assert new.SOPInstanceUID != old.SOPInstanceUID
         assert new.SeriesInstanceUID != old.SeriesInstanceUID
+        assert new.SeriesDescription == f"{old.SeriesDescription}, levels fixed by a person"
     assert (results / "stl" / "L6.stl").exists()
 
 
@@ -97,7 +101,7 @@ def test_pinning_at_once_and_later_is_the_same(series: ImageSeries, results: Pat
     pins = [pin_of("L5=L4")]
     write_results(pipeline.analyse(series, ToySegmenter(), "9.9", pins=pins), tmp_path / "at once")
     at_once = measured(tmp_path / "at once").to_dict()
-    later = pipeline.rename(series, pipeline_segmentation(results), "9.9", pins)
+    later = pipeline.rename(series, pipeline_segmentation(results), read_seg_header(results), "9.9", pins)
     assert later.measurements.quality == tuple(at_once["quality"])
     assert [p.key for p in later.measurements.parameters] == [p["key"] for p in at_once["parameters"]]
     stored = pydicom.dcmread(tmp_path / "at once" / "dicom" / "seg.dcm")
@@ -115,12 +119,76 @@ def pipeline_segmentation(results: Path):  # type: ignore[no-untyped-def]
 def test_results_of_another_series_and_impossible_pins_are_refused(
     results: Path, series: ImageSeries, tmp_path: Path
 ) -> None:
-    segmentation = pipeline_segmentation(results)
-    write_series(tmp_path / "other", grid_of())
-    with pytest.raises(LabelMapRefused, match="results of another series"):
-        pipeline.rename(read_series(tmp_path / "other"), segmentation, "9.9", [pin_of("L5=L4")])
+    segmentation, seg = pipeline_segmentation(results), read_seg_header(results)
+    write_series(tmp_path / "part", grid_of())
+    with pytest.raises(LabelMapRefused, match="20 images, 20 are among the 100 that"):
+        pipeline.rename(read_series(tmp_path / "part"), segmentation, seg, "9.9", [pin_of("L5=L4")])
+    _, elsewhere = named_toy(grid_of(spacing=(4.0, 4.0, 4.0), shape=series.grid.shape))
+    with pytest.raises(LabelMapRefused, match="is not on the grid of series"):
+        pipeline.rename(series, elsewhere, seg, "9.9", [pin_of("L5=L4")])
     with pytest.raises(PinRefused, match="no spine can be named so"):
-        pipeline.rename(series, segmentation, "9.9", [pin_of("L5=L4"), pin_of("T8=L5")])
+        pipeline.rename(series, segmentation, seg, "9.9", [pin_of("L5=L4"), pin_of("T8=L5")])
+
+
+def contents(folder: Path) -> dict[Path, str]:
+    files = (path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
+
+
+def test_another_patients_series_on_the_same_grid_never_gets_these_results(
+    results: Path, series: ImageSeries, tmp_path: Path
+) -> None:
+    """One device makes the same grid of everybody."""
+
+    def of_another_patient(ds: pydicom.Dataset, number: int) -> None:
+        ds.PatientID, ds.StudyInstanceUID, ds.SeriesInstanceUID = "someone else", "2.25.901", "2.25.902"
+        ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = f"2.25.904{number:04d}"
+
+    write_series(tmp_path / "other", series.grid, change=of_another_patient)
+    before = contents(results)
+    run = spine_node("rename", results, "--pin", "L5=L4", "--series", tmp_path / "other")
+    assert (run.returncode, run.stdout) == (3, "")
+    assert f"were made of series {series.series_uid}, not of series 2.25.902" in run.stderr
+    assert contents(results) == before
+
+
+@pytest.mark.parametrize(
+    ("edit", "words"),
+    [
+        (lambda folder: (folder / "dicom" / "seg.dcm").unlink(), "nobody knows of which series"),
+        (
+            lambda folder: write_labels_alone(folder, [pin_of("L5=L4")]),
+            "the label map shows L6, but naming.json",
+        ),
+    ],
+    ids=["its SEG is gone", "a renaming was cut off"],
+)
+def test_half_a_results_folder_is_not_renamed(
+    results: Path, series_folder: Path, edit: Callable[[Path], None], words: str
+) -> None:
+    edit(results)
+    before = contents(results)
+    run = spine_node("rename", results, "--pin", "L5=L4", "--series", series_folder)
+    assert (run.returncode, run.stdout) == (3, "")
+    assert words in run.stderr
+    assert contents(results) == before
+
+
+def write_labels_alone(folder: Path, pins: list[Pin]) -> None:
+    naming = (folder / "naming.json").read_bytes()
+    write_labels(renamed(pipeline_segmentation(folder), pins), folder / "labels.nii.gz")
+    (folder / "naming.json").write_bytes(naming)
+
+
+def test_what_is_no_spine_has_no_naming_and_is_not_renamed(tmp_path: Path) -> None:
+    _, toy = named_toy()
+    path = tmp_path / "legs.nii.gz"
+    write_labels(toy, path)
+    write_labels(replace(toy, naming=None, spine=False), path)
+    assert [p.name for p in tmp_path.iterdir()] == ["legs.nii.gz"]
+    run = spine_node("rename", path, "--pin", "L5=L4")
+    assert (run.returncode, run.stdout) == (3, "")
+    assert "other structures than the spine" in run.stderr
 
 
 def test_a_label_map_is_renamed_in_place_and_says_what_became_of_it(tmp_path: Path) -> None:
@@ -131,8 +199,8 @@ def test_a_label_map_is_renamed_in_place_and_says_what_became_of_it(tmp_path: Pa
     run = spine_node("rename", path, "--pin", "L4=L5")
     assert (run.returncode, run.stdout.strip()) == (0, str(path)), run.stderr
     assert "four lumbar vertebrae" in run.stderr
-    renamed = nifti.read_label_map(path).labels
-    assert np.array_equal(renamed == 123, segmentation.label_map.labels == 124)
+    labels = nifti.read_label_map(path).labels
+    assert np.array_equal(labels == 123, segmentation.label_map.labels == 124)
     digest = hashlib.sha256(path.read_bytes()).hexdigest()
     again = spine_node("rename", path, "--pin", "L4=T1")
     assert (again.returncode, again.stdout) == (3, "")

@@ -1,4 +1,4 @@
-"""Two guards: what a source must have before the GPU starts, and where a written SEG really lies.
+"""Guards: what a source must have before the GPU starts, whose a SEG is, and where it really lies.
 
 `check_geometry` reads the raw functional groups and bits of a SEG with no help of the library that
 wrote it, so that an error of either is seen.
@@ -16,7 +16,8 @@ from pydicom.dataset import Dataset
 from scipy import ndimage
 
 from spine_node.dicom.codes import STRUCTURE_OF_VALUE
-from spine_node.errors import SeriesRefused
+from spine_node.dicom.series import ImageSeries
+from spine_node.errors import LabelMapRefused, SeriesRefused
 from spine_node.imaging.volume import FloatArray, LabelMap
 
 _REQUIRED = {
@@ -63,6 +64,40 @@ def preflight(headers: Sequence[Dataset]) -> None:
         )
     if problems:
         raise SeriesRefused("results cannot be encoded: " + ". ".join(problems) + ".")
+
+
+def check_source(seg: Dataset, series: ImageSeries) -> None:
+    """See that a SEG was made of exactly the images of this series.
+
+    Parameters
+    ----------
+    seg : Dataset
+        As written by `seg.write_seg`; pixels are not needed.
+    series : ImageSeries
+
+    Raises
+    ------
+    LabelMapRefused
+        If it was made of another series, or of other images of it: another patient's, perhaps.
+    """
+    made_of = {
+        str(item.SeriesInstanceUID): {
+            str(image.ReferencedSOPInstanceUID) for image in item.get("ReferencedInstanceSequence") or ()
+        }
+        for item in seg.get("ReferencedSeriesSequence") or ()
+    }
+    given = set(series.sop_instance_uids)
+    if made_of == {series.series_uid: given}:
+        return
+    said = f"series {series.series_uid} with {len(given)} images"
+    known = made_of.get(series.series_uid)
+    if known is None:
+        seen = f"they were made of series {' and '.join(made_of) or '(none named)'}, not of {said}"
+    else:
+        seen = f"of {said}, {len(given & known)} are among the {len(known)} that they were made of"
+    raise LabelMapRefused(
+        f"these are results of another series, perhaps of another patient: {seen}. Nothing was renamed."
+    )
 
 
 @dataclass(slots=True)

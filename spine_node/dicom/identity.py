@@ -98,6 +98,11 @@ def content_moment(source: Dataset) -> tuple[str, str]:
     return UNKNOWN_DATE, UNKNOWN_TIME
 
 
+def series_description(words: str, variant: str) -> str:
+    """Series Description of a result (at most 64 characters), other where a person has fixed levels."""
+    return f"{words}, levels fixed by a person" if variant else words
+
+
 def series_number(source: Dataset, offset: int) -> int:
     """Series Number of a result: that of the source times 100 plus `offset`, 9000 + offset without one."""
     number = source.get("SeriesNumber")

@@ -24,7 +24,14 @@ from spine_node.dicom.codes import (
     code_item,
     scheme_item,
 )
-from spine_node.dicom.identity import MANUFACTURER, MODEL_NAME, finish, result_uid, series_number
+from spine_node.dicom.identity import (
+    MANUFACTURER,
+    MODEL_NAME,
+    finish,
+    result_uid,
+    series_description,
+    series_number,
+)
 from spine_node.dicom.series import ImageSeries
 from spine_node.dicom.standins import standins
 from spine_node.errors import LabelMapRefused
@@ -111,7 +118,7 @@ def write_seg(
         content_label="SPINE",
         content_description="Vertebrae, sacrum, hip bones, femoral heads",
         content_creator_name="Node^Spine",
-        series_description="Spine SEG (computed)",
+        series_description=series_description("Spine SEG (computed)", segmentation.variant),
         transfer_syntax_uid=ExplicitVRLittleEndian,
         omit_empty_frames=True,
     )

@@ -13,7 +13,14 @@ from pydicom.dataset import Dataset
 
 from spine_node.dicom.codes import CONE_BEAM_CT, LEVEL_OF_CODE, scheme_item
 from spine_node.dicom.frames import XRAY_3D_ANGIOGRAPHIC, XRAY_3D_CRANIOFACIAL
-from spine_node.dicom.identity import MANUFACTURER, MODEL_NAME, finish, result_uid, series_number
+from spine_node.dicom.identity import (
+    MANUFACTURER,
+    MODEL_NAME,
+    finish,
+    result_uid,
+    series_description,
+    series_number,
+)
 from spine_node.dicom.seg import tracking_uids
 from spine_node.dicom.series import ImageSeries
 from spine_node.dicom.sr_codes import (
@@ -104,7 +111,7 @@ def write_sr(
         manufacturer_model_name=MODEL_NAME,
         software_versions=software_version,
         device_serial_number="1",
-        series_description="Spine SR (computed)",
+        series_description=series_description("Spine SR (computed)", segmentation.variant),
         is_complete=True,
         is_final=False,
         is_verified=False,

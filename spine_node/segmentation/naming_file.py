@@ -66,8 +66,9 @@ def read_segmentation(path: Path, label_map: LabelMap) -> Segmentation:
         )
     except FileNotFoundError as missing:
         raise LabelMapRefused(
-            f"{path} is not there: without it nobody knows who made the label map and how its levels were "
-            "told. `spine-node measure --pin` shifts the names of any label map. Nothing was renamed."
+            f"{path} is not there: either the label map shows other structures than the spine, or nobody "
+            "knows who made it and how its levels were told. `spine-node measure --pin` shifts the names of "
+            "any label map of the spine. Nothing was renamed."
         ) from missing
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise LabelMapRefused(f"{path} is not understood: {error}. Nothing was renamed.") from error

@@ -9,7 +9,7 @@ import numpy as np
 from scipy import ndimage
 
 from spine_node.anatomy.levels import LEVEL_OF_VALUE, LEVELS, POSTERIOR_OFFSET, VERTEBRA_VALUES
-from spine_node.errors import PinRefused
+from spine_node.errors import LabelMapRefused, PinRefused
 from spine_node.imaging.volume import FloatArray, LabelMap
 from spine_node.segmentation.levels import name_levels
 from spine_node.segmentation.numbering import NUMBERINGS
@@ -26,24 +26,39 @@ def renamed(segmentation: Segmentation, pins: Sequence[Pin]) -> Segmentation:
     Raises
     ------
     PinRefused
-        If a pin means no vertebra, or no spine can be named so.
+        If a pin means no vertebra, no spine can be named so, or a vertebra would lose its name.
+    LabelMapRefused
+        If the label map shows a vertebra that its naming does not know.
     """
     if not pins:
         return segmentation
     old = segmentation.naming
     if old is None:
-        label_map, levels, said = _shifted_map(segmentation.label_map, pins)
+        label_map, names, said = _shifted_map(segmentation.label_map, pins)
         return replace(
             segmentation,
             label_map=label_map,
             quality=(*(q for q in segmentation.quality if not q.startswith(_SHIFTED)), said),
             pinned=tuple(pin.level for pin in pins),
-            variant=",".join(levels),
+            variant=f"{','.join(names)}; {', '.join(map(str, pins))}",
+        )
+    outlined = _levels_in(segmentation.label_map)
+    strange = [level for level in outlined if level not in old.levels]
+    if strange:
+        raise LabelMapRefused(
+            f"the label map shows {', '.join(strange)}, but naming.json beside it names "
+            f"{', '.join(filter(None, old.levels))}: one of them was changed without the other. "
+            "`spine-node measure --pin` shifts the names of any label map. Nothing was renamed."
         )
     naming = name_levels(old.evidence, resolved(pins, old.levels, old.evidence.centres_mm))
+    lost = [a for a, b in zip(old.levels, naming.levels, strict=True) if a in outlined and b is None]
+    if lost:
+        raise PinRefused(
+            f"{', '.join(map(str, pins))} would take {', '.join(lost)} for no vertebra and erase "
+            "the outline: no spine keeps all under such names. Is the level right? Nothing was renamed."
+        )
     new = {a: b for a, b in zip(old.levels, naming.levels, strict=True) if a is not None}
     kept = [q for q in segmentation.quality if q not in old.quality and not q.endswith(_NO_OUTLINE)]
-    outlined = _levels_in(segmentation.label_map)
     blank = [b for a, b in zip(old.levels, naming.levels, strict=True) if b and a not in outlined]
     said = tuple(f"{level} {_NO_OUTLINE}" for level in blank)
     return replace(
@@ -52,7 +67,7 @@ def renamed(segmentation: Segmentation, pins: Sequence[Pin]) -> Segmentation:
         quality=(*kept, *naming.quality, *said),
         naming=naming,
         pinned=naming.pinned,
-        variant=",".join(level for level in naming.levels if level),
+        variant=f"{','.join(level or '-' for level in naming.levels)}; {', '.join(naming.pinned)}",
     )
 
 

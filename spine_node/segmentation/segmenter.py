@@ -42,7 +42,10 @@ class Segmentation:
     pinned : tuple of str
         Levels that a person has fixed.
     variant : str
-        All names, where a person has fixed some: the results are then other ones, with UIDs of their own.
+        All names and what a person has fixed, if anything: the results are then other ones, with UIDs of
+        their own.
+    spine : bool
+        Whether the values are those of `anatomy.levels`; not from a bundle with a label list of its own.
     """
 
     label_map: LabelMap
@@ -51,6 +54,7 @@ class Segmentation:
     naming: Naming | None = None
     pinned: tuple[str, ...] = ()
     variant: str = ""
+    spine: bool = True
 
     @property
     def level_identification(self) -> LevelIdentification | None:

@@ -108,7 +108,7 @@ class StructureSegmenter:
         marks, quality = told_apart(kept, view, scheme)
         labels = drawn(volume.grid, view, semantic, kept, marks)
         say(1.0, "segmented")
-        return Segmentation(LabelMap(volume.grid, labels), self.identity, quality)
+        return Segmentation(LabelMap(volume.grid, labels), self.identity, quality, spine=False)
 
 
 def _without_islands(kinds: NDArray[np.uint8], classes: int) -> NDArray[np.uint8]:

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -34,7 +35,7 @@ def test_one_pin_renames_the_whole_spine_with_its_posterior_elements():
     assert np.array_equal(before.label_map.labels == SACRUM, after.label_map.labels == SACRUM)
     assert "numbering anomaly: six lumbar vertebrae" in after.quality
     assert after.level_identification.pinned == ("L5",)
-    assert after.variant == ",".join(after.naming.levels)
+    assert after.variant == ",".join(after.naming.levels) + "; L5"
     assert (before.variant, after.model) == ("", before.model)
 
 
@@ -45,6 +46,38 @@ def test_a_point_means_the_body_there_and_pinning_back_gives_the_first_names():
     assert there.naming.levels[-1] == "L6"
     back = renamed(there, [pin_of("L4=L5")])
     assert np.array_equal(back.label_map.labels, before.label_map.labels)
+
+
+def test_other_pins_make_another_variant_even_of_the_same_names():
+    """What is said about the names differs, so UIDs must."""
+    _, toy = named_toy()
+    theirs = Segmentation(toy.label_map, MODEL)
+    for before in (toy, theirs):
+        one, other, both = (
+            renamed(before, [pin_of(text) for text in pins])
+            for pins in (["L5=L4"], ["L4=L3"], ["L5=L4", "L4=L3"])
+        )
+        assert np.array_equal(one.label_map.labels, both.label_map.labels)
+        assert np.array_equal(one.label_map.labels, other.label_map.labels)
+        assert len({one.variant, other.variant, both.variant}) == 3
+        assert renamed(before, [pin_of("L5=L4")]).variant == one.variant
+
+
+def test_pins_that_cost_a_vertebra_its_name_are_refused():
+    """Below an L5 there is room for one lumbar vertebra at most: the other of the two there would go."""
+    _, before = named_toy()
+    with pytest.raises(PinRefused, match=r"L5=L3 would take .* for no vertebra .* Nothing was renamed"):
+        renamed(before, [pin_of("L5=L3")])
+
+
+@pytest.mark.parametrize("value", [VERTEBRA_VALUES["T3"], VERTEBRA_VALUES["L6"]])
+def test_a_label_map_edited_beside_its_naming_is_refused(value):
+    _, before = named_toy()
+    labels = before.label_map.labels.copy()
+    labels[labels == VERTEBRA_VALUES["L2"]] = value
+    edited = replace(before, label_map=LabelMap(before.label_map.grid, labels))
+    with pytest.raises(LabelMapRefused, match=r"the label map shows (T3|L6), but naming.json .* T8, T9"):
+        renamed(edited, [pin_of("L5=L4")])
 
 
 def test_without_pins_nothing_changes():

@@ -95,6 +95,7 @@ def test_its_label_map_has_the_configs_values_on_their_sides(bundle, tmp_path):
     command = ["segment", str(tmp_path / "ct.nii.gz"), "--model", str(bundle), "--device", "cpu"]
     told = CliRunner().invoke(cli.app, [*command, "--out", str(tmp_path / "labels.nii.gz")])
     assert told.exit_code == 0, told.output
+    assert not list(tmp_path.glob("*naming.json"))
     found = read_label_map(tmp_path / "labels.nii.gz").labels
     assert set(np.unique(found)) == {0, 1, 2, 3, 4}
     for value in (1, 2, 3, 4):
