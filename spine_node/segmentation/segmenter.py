@@ -18,7 +18,7 @@ Progress = Callable[[float, str], None]
 class ModelIdentity:
     """Which model made a label map: written into SEG and SR, and into result UIDs.
 
-    `sha256` is that of the weights file.
+    `sha256` is that of the weights file; of a bundle's two, that of both (`bundle.Bundle.identity`).
     """
 
     name: str

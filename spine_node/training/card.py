@@ -35,6 +35,9 @@ Trained with
     {command}
 
 for {hours:g} hours ({steps} steps) on {device}, finished {finished}. {seeds}
+To train it further, from this folder and in a new run folder:
+
+    spine-node train --config CONFIG --start BUNDLE --run NEW_FOLDER --out BUNDLE
 {remarks}
 **Data**, by share of the patches:
 

@@ -70,7 +70,8 @@ def export(
     figures : dict, optional
         What `evaluate` returned.
     remarks : str, optional
-        What else a reader of the card must know: stages of the training, looks at real images.
+        What else a reader of the card must know: stages of the training, looks at real images. By default
+        what the card said of the net that is replaced.
     device : str
         What it was trained on, in words.
 
@@ -101,7 +102,7 @@ def export(
         "device": device,
         "recipe": {key: value for key, value in recipe.items() if key not in _ELSEWHERE},
         "data": [*content.get("earlier", []), *_data(recipe["streams"])],
-        "remarks": remarks,
+        "remarks": _remarks_before(bundle, role) if remarks is None else remarks,
     }
     architecture = Architecture.from_dict(recipe["architecture"])
     net = {
@@ -144,6 +145,14 @@ def _rest_of(bundle: Path, role: Role, recipe: dict[str, Any]) -> tuple[dict[str
     other: Role = "context" if role == "fine" else "fine"
     name = str(WEIGHTS_OF[other])
     return keep | {"sha256": {name: metadata.get("sha256", {}).get(name)}}, windows
+
+
+def _remarks_before(bundle: Path, role: Role) -> str | None:
+    if not (bundle / METADATA).exists():
+        return None
+    metadata = read_json(bundle, METADATA)
+    net = metadata if role == "fine" else metadata.get("context", {})
+    return net.get("training", {}).get("remarks")
 
 
 def _curves(bundle: Path) -> dict[str, str]:

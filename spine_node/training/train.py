@@ -93,6 +93,8 @@ def train(
         _forget_after(run_dir / CURVE, state.step)
         spent = f"{state.seconds / 60:.1f} of {recipe.minutes:g} minutes"
         console().log(f"resumed {run_dir} after step {state.step}, {spent} spent")
+        if recipe.start is not None:
+            console().log(f"{recipe.start} is not read again: this run goes on; a new --run starts from it")
     else:
         (run_dir / CURVE).unlink(missing_ok=True)
         if recipe.start is not None:

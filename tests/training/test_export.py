@@ -57,6 +57,17 @@ def test_two_nets_make_a_bundle_in_either_order(put, order):
     assert (loaded.fine.patch, loaded.context.patch) == ((16, 16, 16), (8, 8, 8))
 
 
+@pytest.mark.parametrize("role", ["fine", "context"])
+def test_what_the_card_said_besides_stays_when_nothing_new_is_said(put, tmp_path, role):
+    put("fine")
+    bundle = put("context")
+    checkpoint = untrained_checkpoint(tmp_path / "again" / "checkpoint.pt", NETS[role], role, 5)
+    export(checkpoint, bundle, command="train further")
+    card = (bundle / CARD).read_text()
+    assert f"about {role} 0" in card
+    assert "spine-node train --config CONFIG --start BUNDLE" in card
+
+
 @pytest.mark.parametrize(("again", "stays"), [("fine", "context"), ("context", "fine")])
 def test_one_net_trained_again_leaves_the_other_as_it_was(put, again, stays):
     put("fine")
