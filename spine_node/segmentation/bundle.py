@@ -181,10 +181,22 @@ def start_weights(folder: Path, role: Role) -> tuple[Architecture, dict[str, Ten
     """
     folder = Path(folder)
     metadata, inference = (read_json(folder, name) for name in (METADATA, INFERENCE))
-    if ("network" if role == "fine" else "context") not in metadata:
+    if role not in nets_in(metadata):
         raise BundleRefused(f"{folder} holds no {role} net: there is nothing to start from.")
     net = _net(folder, role, metadata, inference, _scheme(folder, metadata))
     return net.architecture, dict(net.network().state_dict())
+
+
+def nets_in(metadata: dict[str, Any]) -> dict[Role, dict[str, Any]]:
+    """The entries of each net that a bundle's metadata describe: network, spacing_mm, training."""
+    nets: dict[Role, dict[str, Any]] = {"fine": metadata} if "network" in metadata else {}
+    return nets | ({"context": metadata["context"]} if "context" in metadata else {})
+
+
+def learned_from(net: dict[str, Any]) -> list[str]:
+    """Whose data a net of `nets_in` learned from, in words; metadata of earlier versions had one entry."""
+    training = net.get("training", {})
+    return list(training.get("data") or filter(None, [training.get("real_data")]))
 
 
 def read_json(folder: Path, name: Path, weights: str = str(WEIGHTS)) -> dict[str, Any]:

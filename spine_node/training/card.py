@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from spine_node.segmentation.bundle import learned_from, nets_in
+
 _TEXT = """\
 # {name} {version}
 
@@ -103,9 +105,7 @@ def model_card(
     values = metadata["network_data_format"]["outputs"]["label_map"]["channel_def"]
     table = "\n".join(f"| {value} | {name} |" for value, name in values.items())
     words = _SPINE if spine else _LIST | {"segments": f"| value | structure |\n|---|---|\n{table}"}
-    nets = {"fine": metadata} if "network" in metadata else {}
-    if "context" in metadata:
-        nets["context"] = metadata["context"]
+    nets = nets_in(metadata)
     made = [
         _made(_TITLES[role] * (len(nets) > 1), net, words, (curves or {}).get(role))
         for role, net in nets.items()
@@ -125,8 +125,6 @@ def model_card(
 
 def _made(title: str, net: dict[str, Any], words: dict[str, str], curve: str | None) -> str:
     training = net["training"]
-    # Cards are made again beside a net of an earlier version, whose metadata said less.
-    data = training.get("data") or [training.get("real_data") or "not noted"]
     return _MADE.format(
         **words,
         title=title,
@@ -138,7 +136,7 @@ def _made(title: str, net: dict[str, Any], words: dict[str, str], curve: str | N
         steps=training["steps"],
         device=training.get("device") or "a machine that was not noted",
         finished=training["finished"],
-        data="\n".join(f"- {said}" for said in data),
+        data="\n".join(f"- {said}" for said in learned_from(net) or ["not noted"]),
         curve=f"\n![Loss and validation over the training]({curve})\n" if curve else "",
         remarks=f"\n{training['remarks']}\n" if training.get("remarks") else "",
     )

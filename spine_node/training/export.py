@@ -24,6 +24,7 @@ from spine_node.segmentation.bundle import (
     METADATA,
     WEIGHTS_OF,
     Role,
+    nets_in,
     read_json,
     sha256_of,
 )
@@ -150,8 +151,7 @@ def _rest_of(bundle: Path, role: Role, recipe: dict[str, Any]) -> tuple[dict[str
 def _remarks_before(bundle: Path, role: Role) -> str | None:
     if not (bundle / METADATA).exists():
         return None
-    metadata = read_json(bundle, METADATA)
-    net = metadata if role == "fine" else metadata.get("context", {})
+    net = nets_in(read_json(bundle, METADATA)).get(role, {})
     return net.get("training", {}).get("remarks")
 
 

@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 from spine_node.errors import ConfigRefused
 from spine_node.segmentation.architecture import Architecture
+from spine_node.segmentation.bundle import Role
 from spine_node.segmentation.classes import LEVEL_CLASSES, SPINE, Scheme, Structure
 from spine_node.training.reading import read_table, read_values
 from spine_node.training.streams import FolderStream, PhantomStream, Stream
@@ -96,7 +97,7 @@ class Recipe:
     description: str = ""
     licence: str = "Apache-2.0"
     labels: tuple[Structure, ...] = ()
-    role: Literal["fine", "context"] = "fine"
+    role: Role = "fine"
     start: Path | None = None
     minutes: float = 60.0
     seed: int = 0

@@ -21,7 +21,7 @@ from torch import nn
 
 from spine_node.errors import ConfigRefused
 from spine_node.segmentation.architecture import Architecture
-from spine_node.segmentation.bundle import METADATA, read_json, start_weights
+from spine_node.segmentation.bundle import METADATA, Role, learned_from, nets_in, read_json, start_weights
 from spine_node.segmentation.device import bfloat16_in_hardware, bfloat16_on_gpu, device_of
 from spine_node.segmentation.networks import SpineNet
 from spine_node.training.augment import Patch, random_patch
@@ -373,11 +373,11 @@ def _start_from(state: _State, folder: Path, recipe: Recipe) -> None:
     console().log(words)
 
 
-def _words_of(metadata: dict[str, Any], role: str) -> str:
+def _words_of(metadata: dict[str, Any], role: Role) -> str:
     """A bundle's net, how long it learned and from whose data, for the card of the net that goes on."""
-    net = metadata if role == "fine" else metadata["context"]
+    net = nets_in(metadata)[role]
     past = net.get("training", {})
-    data = past.get("data") or [past.get("real_data") or "data that were not noted"]
+    data = learned_from(net) or ["data that were not noted"]
     return (
         f"Started from the {role} net of {metadata['name']} {metadata['version']} ({past.get('steps', '?')} "
         f"steps, {past.get('hours', '?')} hours, {net['spacing_mm']:g} mm), which had learned from: "
