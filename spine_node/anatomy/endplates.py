@@ -192,5 +192,7 @@ def _plate(which: str, body: Blob, field: Field, cast: _Cast, plane: HeightPlane
     normal = _normal(cast, plane)
     # The height leans against the normal by half the wedge at most: the residual is taken as it is.
     voxel = along_mm(body.grid, normal)
-    bare = Endplate(centre, normal, plane.residual_mm, centre, centre, centre, centre, voxel)
+    seen = cast.footprint & np.isfinite(ends)
+    surface = cast.points_mm(which)[seen]
+    bare = Endplate(centre, normal, plane.residual_mm, centre, centre, centre, centre, voxel, surface)
     return with_edges(bare, which, body, field, cast.axes[:, 1])

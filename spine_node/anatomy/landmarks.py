@@ -11,9 +11,10 @@ import numpy as np
 from spine_node.imaging.volume import FloatArray
 
 
-def _freeze(array: FloatArray, shape: tuple[int, ...], *, unit: bool = False) -> FloatArray:
+def _freeze(array: FloatArray, shape: tuple[int | None, ...], *, unit: bool = False) -> FloatArray:
     frozen = np.array(array, dtype=np.float64)
-    if frozen.shape != shape or not np.isfinite(frozen).all():
+    fits = frozen.ndim == len(shape) and all(n in (None, m) for n, m in zip(shape, frozen.shape, strict=True))
+    if not fits or not np.isfinite(frozen).all():
         raise ValueError(f"expected finite numbers of shape {shape}, got {frozen.tolist()}")
     if unit and abs(float(np.linalg.norm(frozen)) - 1) > 1e-6:
         raise ValueError(f"a direction must have unit length, got {float(np.linalg.norm(frozen)):.6f}")
@@ -37,6 +38,9 @@ class Endplate:
         The plate's edges on its midsagittal and midcoronal chords, LPS.
     voxel_mm : float
         How far the voxels it was found in reach along its normal; 0 when the plate is given.
+    surface_mm : ndarray, shape (n, 3)
+        Points of the bone's surface there, LPS: heights are read between surfaces, which are hollow.
+        Empty where only the plane is known.
     """
 
     centre_mm: FloatArray
@@ -47,11 +51,43 @@ class Endplate:
     left_mm: FloatArray
     right_mm: FloatArray
     voxel_mm: float = 0.0
+    surface_mm: FloatArray = field(default_factory=lambda: np.zeros((0, 3)))
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "surface_mm", _freeze(self.surface_mm, (None, 3)))
         for name in ("centre_mm", "anterior_mm", "posterior_mm", "left_mm", "right_mm"):
             object.__setattr__(self, name, _freeze(getattr(self, name), (3,)))
         object.__setattr__(self, "normal", _freeze(self.normal, (3,), unit=True))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Canal:
+    """The vertebral canal at the height of the pedicles, as points on its walls.
+
+    Attributes
+    ----------
+    centre_mm : ndarray, shape (3,)
+        Middle of the foramen, LPS.
+    anterior_mm, posterior_mm : ndarray, shape (3,), or None
+        On the posterior wall of the body and on the spinolaminar line, on the chord along the vertebra's
+        own midsagittal plane, LPS; both or neither.
+    left_mm, right_mm : ndarray, shape (3,), or None
+        On the inner walls of the pedicles; both or neither.
+    residual_mm : float
+        Scatter of the walls over the slices they were read in; 0 when the canal is given.
+    """
+
+    centre_mm: FloatArray
+    anterior_mm: FloatArray | None = None
+    posterior_mm: FloatArray | None = None
+    left_mm: FloatArray | None = None
+    right_mm: FloatArray | None = None
+    residual_mm: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name in ("centre_mm", "anterior_mm", "posterior_mm", "left_mm", "right_mm"):
+            if getattr(self, name) is not None:
+                object.__setattr__(self, name, _freeze(getattr(self, name), (3,)))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,6 +104,15 @@ class Vertebra:
     axes : ndarray, shape (3, 3), or None
         Columns: the vertebra's own left (X), posterior (Y) and cranial (Z) unit directions, LPS.
         None without posterior elements: a body alone does not show its rotation.
+    axes_deg : float
+        Standard deviation of the direction of `axes` about Z, degrees; 0 when they are given.
+    canal : Canal or None
+    body_mm3, whole_mm3 : float or None
+        Volume of the body, and with the posterior elements.
+    surface_mm2 : float
+        Area of the body's surface: what an error of its outline costs in volume; 0 when that is given.
+    grey_mean : float or None
+        Mean grey value of the body's inside, where there is an image.
     """
 
     level: str
@@ -75,6 +120,12 @@ class Vertebra:
     superior: Endplate | None
     inferior: Endplate | None
     axes: FloatArray | None
+    axes_deg: float = 0.0
+    canal: Canal | None = None
+    body_mm3: float | None = None
+    whole_mm3: float | None = None
+    surface_mm2: float = 0.0
+    grey_mean: float | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "body_centre_mm", _freeze(self.body_centre_mm, (3,)))
@@ -129,8 +180,15 @@ class Spine:
         Superior endplate of S1.
     heads : mapping of side to FemoralHead
     vertical : Vertical
+    dens_tip_mm : ndarray, shape (3,), or None
+        Most cranial point of the dens of C2, LPS.
+    crests_mm : mapping of side to ndarray, shape (3,)
+        Highest point of each iliac crest along the vertical, LPS.
+    sacral_left : ndarray, shape (3,), or None
+        The patient's left as the sacrum's own symmetry shows it, LPS unit vector.
     missing : mapping of str to str
-        Why a landmark is None: keys such as "s1", "femoral_head_left", "L1", "L1.superior", "T8.axes".
+        Why a landmark is None: keys such as "s1", "femoral_head_left", "L1", "L1.superior", "T8.axes",
+        "T8.canal", "T8.body", "C2.dens", "crest_left".
     quality : tuple of str
         Sentences on what was seen and may matter (islands dropped, residuals, field edge).
     """
@@ -141,8 +199,17 @@ class Spine:
     vertical: Vertical
     missing: Mapping[str, str] = field(default_factory=dict)
     quality: tuple[str, ...] = ()
+    dens_tip_mm: FloatArray | None = None
+    crests_mm: Mapping[str, FloatArray] = field(default_factory=dict)
+    sacral_left: FloatArray | None = None
 
     def __post_init__(self) -> None:
+        crests = {side: _freeze(point, (3,)) for side, point in self.crests_mm.items()}
+        object.__setattr__(self, "crests_mm", MappingProxyType(crests))
+        if self.dens_tip_mm is not None:
+            object.__setattr__(self, "dens_tip_mm", _freeze(self.dens_tip_mm, (3,)))
+        if self.sacral_left is not None:
+            object.__setattr__(self, "sacral_left", _freeze(self.sacral_left, (3,), unit=True))
         object.__setattr__(self, "heads", MappingProxyType(dict(self.heads)))
         object.__setattr__(self, "missing", MappingProxyType(dict(self.missing)))
 

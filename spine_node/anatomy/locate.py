@@ -8,7 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from spine_node.anatomy.axis import POSTERIOR, rough_axes
-from spine_node.anatomy.endplates import find_plates, with_edges
+from spine_node.anatomy.contacts import touching
+from spine_node.anatomy.grey import metal
 from spine_node.anatomy.heads import fit_head
 from spine_node.anatomy.landmarks import Endplate, FemoralHead, Spine, Vertebra, Vertical
 from spine_node.anatomy.levels import (
@@ -18,19 +19,15 @@ from spine_node.anatomy.levels import (
     LEVEL_OF_VALUE,
     SACRUM,
 )
-from spine_node.anatomy.pieces import EDGE_AREA_MM2, WORTH_SAYING, Pieces, absent_levels, vertebrae_in
+from spine_node.anatomy.pieces import WORTH_SAYING, Pieces, absent_levels, vertebrae_in
 from spine_node.anatomy.sacrum import Seed, find_s1, seed_of_shape
 from spine_node.anatomy.split import BY_SHAPE, split
-from spine_node.anatomy.symmetry import mirrored_axes
+from spine_node.anatomy.vertebra import ROUGH_PLATE_MM, locate_vertebra
 from spine_node.errors import LabelMapRefused
 from spine_node.geometry.angles import angle_between_deg
-from spine_node.geometry.directions import axes_from
 from spine_node.imaging.components import Box, boxes, cut_out
 from spine_node.imaging.surface import field_of
-from spine_node.imaging.volume import FloatArray, LabelMap
-
-POSTERIOR_CUT_MM2 = 100.0
-"""Posterior elements that end on the volume's border with more than this no longer show symmetry."""
+from spine_node.imaging.volume import FloatArray, LabelMap, Volume
 
 REMNANT = 0.7
 """An end vertebra lower than this part of its neighbour's height was cut, or is crushed."""
@@ -38,14 +35,11 @@ REMNANT = 0.7
 THICK_MM = 2.2
 """Slices thicker than this leave small endplates along them undetermined by a few degrees."""
 
-ROUGH_PLATE_MM = 1.5
-"""Scatter of an endplate from which it is called uneven (dome, erosion, poor segmentation)."""
-
 FURTHEST_FROM_S1_MM = 75.0
 """A last vertebra further from the sacrum than this (its height and a disc) does not point to S1."""
 
 
-def locate(label_map: LabelMap, vertical: Vertical | None = None) -> Spine:
+def locate(label_map: LabelMap, vertical: Vertical | None = None, image: Volume | None = None) -> Spine:
     """Every landmark that the label map shows; what is not there is listed with its reason.
 
     Parameters
@@ -54,6 +48,8 @@ def locate(label_map: LabelMap, vertical: Vertical | None = None) -> Spine:
         Values of `anatomy.levels`, any orientation and spacing. Whole vertebrae are parted first.
     vertical : Vertical, optional
         Direction against gravity; the image z axis with undeclared posture when not given.
+    image : Volume, optional
+        On the same grid: for grey values of bodies, and to see metal.
 
     Raises
     ------
@@ -76,14 +72,23 @@ def locate(label_map: LabelMap, vertical: Vertical | None = None) -> Spine:
             "Nothing was measured."
         )
     missing |= absent_levels(pieces)
-    quality = [*said_of_parts, *islands, *_unknown(found), *_thick(label_map), *_disorder(pieces, vertical)]
+    quality = [
+        *said_of_parts,
+        *islands,
+        *_unknown(found),
+        *_thick(label_map),
+        *_disorder(pieces, vertical),
+        *touching(label_map, found),
+        *([] if image is None else metal(image, label_map, found)),
+    ]
     guesses = rough_axes(pieces, vertical.direction)
-    vertebrae = []
+    vertebrae, dens_tip = [], None
     for piece in pieces:
-        vertebra, reasons, said = _vertebra(piece, guesses[piece.level])
-        vertebrae.append(vertebra)
-        missing |= reasons
-        quality += said
+        located = locate_vertebra(piece, guesses[piece.level], image)
+        vertebrae.append(located.vertebra)
+        missing |= located.missing
+        quality += located.quality
+        dens_tip = dens_tip if located.dens_tip_mm is None else located.dens_tip_mm
     vertebrae, cut = _without_cut_ends(vertebrae, sacrum_seen=SACRUM in found)
     missing |= cut
     heads, head_reasons, said = _heads(label_map, found)
@@ -94,37 +99,7 @@ def locate(label_map: LabelMap, vertical: Vertical | None = None) -> Spine:
     quality += said
     if s1 is None:
         missing["s1"] = reason
-    return Spine(tuple(vertebrae), s1, heads, vertical, missing, tuple(quality))
-
-
-def _vertebra(piece: Pieces, guess: FloatArray) -> tuple[Vertebra, dict[str, str], list[str]]:
-    level, body = piece.level, piece.body
-    field = field_of(body)
-    plates = find_plates(level, body, field, piece.centre_mm, guess)
-    reasons = {f"{level}.{which}": why for which, why in plates.reasons.items()}
-    said: list[str] = []
-    if body.edge_area_mm2 > EDGE_AREA_MM2:
-        reasons[f"{level}.body"] = f"{level} body is cut by the field's edge"
-    axes: FloatArray | None = None
-    if piece.posterior is None:
-        reasons[f"{level}.axes"] = f"posterior elements of {level} are not labelled: a body shows no rotation"
-    elif plates.cranial is None:
-        reasons[f"{level}.axes"] = f"no endplate of {level} is seen"
-    elif piece.posterior.edge_area_mm2 > POSTERIOR_CUT_MM2:
-        reasons[f"{level}.axes"] = f"posterior elements of {level} are cut by the field's edge"
-    else:
-        corners = np.vstack([body.points_mm[::7], piece.posterior.points_mm[::3]])
-        start = axes_from(plates.cranial, guess[:, 1])
-        axes, _ = mirrored_axes([field, field_of(piece.posterior)], corners, piece.centre_mm, start)
-    posterior = guess[:, 1] if axes is None else axes[:, 1]
-    edged: dict[str, Endplate | None] = {}
-    for which, plate in (("superior", plates.superior), ("inferior", plates.inferior)):
-        edged[which] = None if plate is None else with_edges(plate, which, body, field, posterior)
-        if plate is not None and plate.residual_mm > ROUGH_PLATE_MM:
-            said.append(
-                f"{level} {which} endplate is uneven: its surface scatters by {plate.residual_mm:.1f} mm."
-            )
-    return Vertebra(level, piece.centre_mm, edged["superior"], edged["inferior"], axes), reasons, said
+    return Spine(tuple(vertebrae), s1, heads, vertical, missing, tuple(quality), dens_tip_mm=dens_tip)
 
 
 def _without_cut_ends(

@@ -38,7 +38,7 @@ def unit(vector: ArrayLike) -> FloatArray:
 
 
 def across(vector: ArrayLike, axis: ArrayLike) -> FloatArray:
-    """Unit direction of the part of `vector`, shape (3,), that is perpendicular to `axis`.
+    """Unit direction of the part of `vector`, shape (..., 3), that is perpendicular to `axis`.
 
     Raises
     ------
@@ -46,8 +46,8 @@ def across(vector: ArrayLike, axis: ArrayLike) -> FloatArray:
         If `vector` is parallel to `axis` and so leaves no trace in the plane across it.
     """
     v, n = unit(vector), unit(axis)
-    part = v - np.dot(v, n) * n
-    if np.linalg.norm(part) < PROJECTION_FLOOR:
+    part = v - (v * n).sum(axis=-1, keepdims=True) * n
+    if not np.all(np.linalg.norm(part, axis=-1) >= PROJECTION_FLOOR):
         raise DegenerateGeometry(
             "the direction is parallel to the plane normal and leaves no trace in the plane"
         )
@@ -59,7 +59,7 @@ def axes_from(cranial: ArrayLike, posterior: ArrayLike) -> FloatArray:
 
     Returns
     -------
-    ndarray, shape (3, 3)
+    ndarray, shape (..., 3, 3)
         Columns left (X), posterior (Y), cranial (Z), each a unit vector.
 
     Raises
@@ -74,4 +74,5 @@ def axes_from(cranial: ArrayLike, posterior: ArrayLike) -> FloatArray:
     """
     z = unit(cranial)
     y = across(posterior, z)
-    return np.column_stack([np.cross(y, z), y, z])
+    y, z = np.broadcast_arrays(y, z)
+    return np.stack([np.cross(y, z), y, z], axis=-1)

@@ -2,269 +2,920 @@
 
 A row says what the number is, which of the competing definitions it follows, what its sign means, and
 the code it is stored under. It holds no formula: `measure` pairs rows and formulas, and a test sees
-that no row is without one.
+that no row is without one. The order is that of reports.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from spine_node.parameters.definitions import (
+    DISC_FRAME,
+    HIP_FRAME,
+    LOCAL_FRAME,
+    OWN_FRAME,
+    P_FRAME,
+    PRIVATE_SCHEME,
+    SCANNER_FRAME,
+    SPACE,
+    Code,
+    Definition,
+    Norm,
+    Per,
+)
 
-PRIVATE_SCHEME = "99SPINE3D"
-"""Coding scheme designator of our own codes (PS3.3 8.2: private designators begin with 99)."""
+PELVIS, SIDE, FRONT, CURVES, AXIAL = "Pelvis", "Side view", "Front view", "Curves", "Rotation by level"
+PLATES, HEIGHTS, SIZES = "Endplates by level", "Heights by level", "Sizes by level"
+DISCS, SLIPS, CANAL = "Discs", "Listhesis", "Canal by level"
+GROUPS = (PELVIS, SIDE, FRONT, CURVES, AXIAL, PLATES, HEIGHTS, SIZES, DISCS, SLIPS, CANAL)
+"""Tables of a report, in order."""
 
-P_FRAME = "patient frame: vertical, and the horizontal direction from the right to the left femoral head"
-LOCAL_FRAME = "the vertebra's own axes against the patient frame"
-HIP_FRAME = "plane across the axis through both femoral head centres"
+THREE_D = "_3D"
+"""Ends the key of an angle in space that stands beside its projection."""
 
-
-@dataclass(frozen=True, slots=True)
-class Code:
-    """A coded concept as DICOM stores it (value up to 16 characters, meaning up to 64)."""
-
-    value: str
-    scheme: str
-    meaning: str
-
-    def __post_init__(self) -> None:
-        if not 0 < len(self.value) <= 16 or not 0 < len(self.meaning) <= 64:
-            raise ValueError(f"code {self.value!r} ({self.meaning!r}) is longer than 16 / 64 characters")
-
-
-@dataclass(frozen=True, slots=True)
-class Norm:
-    """A range of normal values, in the parameter's unit and sign, of standing adults."""
-
-    low: float
-    high: float
-    statistic: str
-    source: str
-
-
-@dataclass(frozen=True, slots=True)
-class Definition:
-    """One row.
-
-    Attributes
-    ----------
-    key : str
-        What `Parameter.key` holds.
-    name : str
-        As a surgeon says it.
-    unit : str
-        UCUM: "deg" or "mm".
-    sign : str
-        What a positive number means.
-    frame : str
-        Where the number lives; a projected angle without its frame means nothing.
-    definition : str
-        Which of the competing definitions this is.
-    source : str
-        Who defined it so.
-    code : Code
-    per : str
-        "spine" (once), "curve" (once for each curve) or "vertebra".
-    norm : Norm, optional
-        Only where the source itself was read.
-    """
-
-    key: str
-    name: str
-    unit: str
-    sign: str
-    frame: str
-    definition: str
-    source: str
-    code: Code
-    per: str = "spine"
-    norm: Norm | None = None
-
-    @property
-    def method(self) -> str:
-        """The definition and its frame in one sentence, for reports."""
-        return f"{self.definition}; {self.frame}"
-
-
-def _private(key: str, meaning: str) -> Code:
-    return Code(key, PRIVATE_SCHEME, meaning)
-
-
-_MAC_THIONG = "Mac-Thiong 2011, Spine 36:E1, 709 adults"
+_MT = "Mac-Thiong 2011, Spine 36:E1, 709 adults"
 _MEANS = "MEANS 2022, 468 asymptomatic adults"
+_TWO_SD = "mean ± 2 SD"
+_PANEL = "this project's reference panel"
+_LORDOSIS, _KYPHOSIS = "lordosis is positive", "kyphosis is positive"
+_FORWARD = "positive when {} stands in front of {}"
+_LEFT = "positive towards the patient's left"
+_SIZE = "always positive"
+
+
+def _row(
+    key: str,
+    name: str,
+    group: str,
+    unit: str,
+    tolerance: float | None,
+    frame: str,
+    definition: str,
+    sign: str,
+    source: str = _PANEL,
+    *,
+    per: Per = "spine",
+    norm: tuple[float, float, str, str] | None = None,
+    code: Code | None = None,
+    regions: str = "CTL",
+) -> Definition:
+    return Definition(
+        key,
+        name,
+        group,
+        unit,
+        sign,
+        frame,
+        definition,
+        source,
+        code or Code(key, PRIVATE_SCHEME, name),
+        per,
+        regions,
+        tolerance,
+        Norm(*norm) if norm else None,
+    )
+
+
+def _angle(
+    key: str,
+    name: str,
+    group: str,
+    tolerance: float,
+    definition: str,
+    sign: str,
+    source: str = _PANEL,
+    *,
+    norm: tuple[float, float, str, str] | None = None,
+    frame: str = P_FRAME,
+    view: str = "in the sagittal plane",
+    spatial: bool = True,
+) -> tuple[Definition, ...]:
+    """A projected angle, and the angle in space between the same two directions."""
+    flat = _row(key, name, group, "deg", tolerance, frame, f"{definition}, {view}", sign, source, norm=norm)
+    if not spatial:
+        return (flat,)
+    solid = _row(
+        key + THREE_D,
+        f"{name}, in space",
+        group,
+        "deg",
+        tolerance,
+        SPACE,
+        f"{definition}: the angle in space between the two directions",
+        "always positive: an angle in space has no side",
+        source,
+    )
+    return flat, solid
+
+
+def _regional(
+    key: str,
+    name: str,
+    first: str,
+    second: str,
+    sign: str,
+    source: str,
+    norm: tuple[float, float, str, str] | None = None,
+) -> tuple[Definition, ...]:
+    return _angle(key, name, SIDE, 3.0, f"slope of {first} minus slope of {second}", sign, source, norm=norm)
+
+
+_SUP, _INF = "the {} superior endplate", "the {} inferior endplate"
 
 CATALOGUE: tuple[Definition, ...] = (
-    Definition(
+    *_angle(
         "PI",
         "Pelvic incidence",
-        "deg",
-        "always positive in practice; larger means a steeper sacral endplate in the pelvis",
-        HIP_FRAME,
+        PELVIS,
+        2.0,
         "angle from the line hip axis - S1 endplate centre to the normal of the S1 endplate",
+        "always positive in practice; larger means a steeper sacral endplate in the pelvis",
         "Legaye 1998, Eur Spine J 7:99; plane across the three-dimensional hip axis (Vrtovec 2012)",
-        _private("PI", "Pelvic incidence"),
-        norm=Norm(32, 74, "mean ± 2 SD", _MAC_THIONG),
+        norm=(32, 74, _TWO_SD, _MT),
+        frame=HIP_FRAME,
+        view="in the plane across the hip axis",
     ),
-    Definition(
+    *_angle(
         "PT",
         "Pelvic tilt",
-        "deg",
+        PELVIS,
+        1.5,
+        "angle from the vertical to the line hip axis - S1 endplate centre",
         "positive when the S1 endplate lies behind the hip axis",
-        P_FRAME,
-        "angle from the vertical to the line hip axis - S1 endplate centre, in the sagittal plane",
         "Legaye 1998, Eur Spine J 7:99",
-        _private("PT", "Pelvic tilt"),
-        norm=Norm(0, 27, "mean ± 2 SD", _MAC_THIONG),
+        norm=(0, 27, _TWO_SD, _MT),
     ),
-    Definition(
+    *_angle(
         "SS",
         "Sacral slope",
-        "deg",
+        PELVIS,
+        2.0,
+        "slope of the S1 endplate against the horizontal",
         "positive when the S1 endplate faces forward",
-        P_FRAME,
-        "slope of the S1 endplate against the horizontal, in the sagittal plane",
         "Legaye 1998, Eur Spine J 7:99",
-        _private("SS", "Sacral slope"),
-        norm=Norm(24, 55, "mean ± 2 SD", _MAC_THIONG),
+        norm=(24, 55, _TWO_SD, _MT),
     ),
-    Definition(
+    *_angle(
+        "PELVOBL",
+        "Pelvic obliquity by the femoral heads",
+        PELVIS,
+        0.7,
+        "angle of the line between the femoral head centres against the horizontal",
+        "positive when the left femoral head is higher",
+        "femoral head line; iliac crests and sacral endplate give other values",
+        view="in the coronal plane",
+        spatial=False,
+    ),
+    *_angle(
+        "PELVOBL_CREST",
+        "Pelvic obliquity by the iliac crests",
+        PELVIS,
+        0.7,
+        "angle of the line between the highest points of the iliac crests against the horizontal",
+        "positive when the left crest is higher",
+        view="in the coronal plane",
+        spatial=False,
+    ),
+    *_angle(
+        "PELVOBL_S1",
+        "Pelvic obliquity by the S1 endplate",
+        PELVIS,
+        2.0,
+        "slant of the S1 endplate against the horizontal",
+        "positive when the left side of S1 is higher",
+        view="in the coronal plane",
+        spatial=False,
+    ),
+    _row(
+        "FHHD",
+        "Femoral head height difference",
+        PELVIS,
+        "mm",
+        1.0,
+        P_FRAME,
+        "height of the left minus height of the right femoral head centre",
+        "positive when the left femoral head is higher",
+        "centres of spheres fitted to the heads; above 10 mm a leg length discrepancy (PMC6151938)",
+        norm=(-10, 10, "threshold of leg length discrepancy", "PMC6151938"),
+    ),
+    _row(
+        "PELVIS_YAW",
+        "Turn of the pelvis in the scanner",
+        PELVIS,
+        "deg",
+        1.0,
+        SCANNER_FRAME,
+        "turn of the patient's left from the scanner's x axis, about the vertical",
+        "positive counter-clockwise seen from above: the patient is turned to the left",
+    ),
+    *_regional(
         "LL_L1S1",
         "Lumbar lordosis L1-S1",
-        "deg",
-        "lordosis is positive",
-        P_FRAME,
-        "slope of the S1 endplate minus slope of the L1 superior endplate, in the sagittal plane",
+        "the S1 endplate",
+        _SUP.format("L1"),
+        _LORDOSIS,
         "Cobb method between L1 superior and S1 (Schwab 2006)",
-        _private("LL_L1S1", "Lumbar lordosis L1-S1"),
-        norm=Norm(34.8, 80.0, "mean ± 2 SD", _MEANS),
+        (34.8, 80.0, _TWO_SD, _MEANS),
     ),
-    Definition(
+    *_regional(
         "LL_L4S1",
-        "Lower lumbar lordosis L4-S1",
-        "deg",
-        "lordosis is positive",
-        P_FRAME,
-        "slope of the S1 endplate minus slope of the L4 superior endplate, in the sagittal plane",
+        "Lumbar lordosis L4-S1",
+        "the S1 endplate",
+        _SUP.format("L4"),
+        _LORDOSIS,
         "Cobb method between L4 superior and S1 (Yilgor 2017)",
-        _private("LL_L4S1", "Lumbar lordosis L4-S1"),
-        norm=Norm(17.6, 50.8, "mean ± 2 SD", "90 asymptomatic adults, mean 34.2, SD 8.3"),
+        (17.6, 50.8, _TWO_SD, "90 asymptomatic adults, mean 34.2, SD 8.3"),
     ),
-    Definition(
+    *_regional(
+        "LL_T12S1",
+        "Lumbar lordosis T12-S1",
+        "the S1 endplate",
+        _SUP.format("T12"),
+        _LORDOSIS,
+        "Cobb method between T12 superior and S1",
+    ),
+    *_regional(
+        "LL_L1L5",
+        "Lumbar lordosis L1-L5",
+        _INF.format("L5"),
+        _SUP.format("L1"),
+        _LORDOSIS,
+        "Cobb method between L1 superior and L5 inferior",
+    ),
+    _row(
+        "LDI",
+        "Lordosis distribution index",
+        SIDE,
+        "%",
+        8.0,
+        P_FRAME,
+        "lordosis L4-S1 in per cent of lordosis L1-S1",
+        "positive when both lordoses have the same sign",
+        "Yilgor 2017, J Bone Joint Surg Am 99:1661",
+        norm=(50, 80, "aligned in the GAP score", "Yilgor 2017"),
+    ),
+    _row(
         "PI_LL",
         "Pelvic incidence minus lumbar lordosis",
+        SIDE,
         "deg",
-        "positive when lordosis falls short of incidence",
+        4.0,
         P_FRAME,
         "pelvic incidence minus lumbar lordosis L1-S1",
+        "positive when lordosis falls short of incidence",
         "Schwab 2012, Spine 37:1077",
-        _private("PI_LL", "Pelvic incidence minus lumbar lordosis"),
     ),
-    Definition(
+    *_regional(
+        "TK_T1T12",
+        "Thoracic kyphosis T1-T12",
+        _SUP.format("T1"),
+        _INF.format("T12"),
+        _KYPHOSIS,
+        "Cobb method between T1 superior and T12 inferior",
+    ),
+    *_regional(
+        "TK_T2T12",
+        "Thoracic kyphosis T2-T12",
+        _SUP.format("T2"),
+        _INF.format("T12"),
+        _KYPHOSIS,
+        "Cobb method between T2 superior and T12 inferior",
+    ),
+    *_regional(
         "TK_T4T12",
         "Thoracic kyphosis T4-T12",
-        "deg",
-        "kyphosis is positive",
-        P_FRAME,
-        "slope of the T4 superior endplate minus slope of the T12 inferior endplate, in the sagittal plane",
+        _SUP.format("T4"),
+        _INF.format("T12"),
+        _KYPHOSIS,
         "Cobb method between T4 superior and T12 inferior",
-        _private("TK_T4T12", "Thoracic kyphosis T4-T12"),
-        norm=Norm(15.6, 59.2, "mean ± 2 SD", _MEANS),
+        (15.6, 59.2, _TWO_SD, _MEANS),
     ),
-    Definition(
+    *_regional(
+        "TK_T5T12",
+        "Thoracic kyphosis T5-T12",
+        _SUP.format("T5"),
+        _INF.format("T12"),
+        _KYPHOSIS,
+        "Cobb method between T5 superior and T12 inferior (Lenke 2001)",
+    ),
+    *_regional(
+        "TK_T2T5",
+        "Upper thoracic kyphosis T2-T5",
+        _SUP.format("T2"),
+        _INF.format("T5"),
+        _KYPHOSIS,
+        "Cobb method between T2 superior and T5 inferior (Lenke 2001)",
+    ),
+    *_regional(
+        "TLK_T10L2",
+        "Thoracolumbar kyphosis T10-L2",
+        _SUP.format("T10"),
+        _INF.format("L2"),
+        _KYPHOSIS,
+        "Cobb method between T10 superior and L2 inferior (Lenke 2001)",
+    ),
+    *_regional(
+        "CL_C2C7",
+        "Cervical lordosis C2-C7",
+        _INF.format("C7"),
+        _INF.format("C2"),
+        _LORDOSIS,
+        "Cobb method between C2 inferior and C7 inferior",
+        (-25.8, 25.0, _TWO_SD, _MEANS),
+    ),
+    *_angle(
         "T1S",
         "T1 slope",
-        "deg",
+        SIDE,
+        3.0,
+        "slope of the T1 superior endplate against the horizontal",
         "positive when the T1 superior endplate faces forward",
-        P_FRAME,
-        "slope of the T1 superior endplate against the horizontal, in the sagittal plane",
         "Knott 2010, Spine J 10:994",
-        _private("T1S", "T1 slope"),
+        norm=(7.2, 38.8, _TWO_SD, "PMC6334400, table 1"),
     ),
-    Definition(
+    *_angle(
+        "C2S",
+        "C2 slope",
+        SIDE,
+        3.0,
+        "slope of the C2 inferior endplate against the horizontal",
+        "positive when the C2 inferior endplate faces forward",
+        norm=(-1.5, 23.3, _TWO_SD, "PMC6334400, table 1"),
+    ),
+    _row(
         "SVA",
         "Sagittal vertical axis",
+        SIDE,
         "mm",
-        "positive when C7 stands in front of the sacrum",
+        5.0,
         P_FRAME,
         "horizontal distance from the posterior superior corner of S1 forward to the plumb line of the "
         "centroid of the C7 body",
+        _FORWARD.format("C7", "the sacrum"),
         "Jackson 1994, Spine 19:1611",
-        _private("SVA", "Sagittal vertical axis"),
     ),
-    Definition(
+    _row(
+        "CSVA",
+        "Cervical sagittal vertical axis C2-C7",
+        SIDE,
+        "mm",
+        3.0,
+        P_FRAME,
+        "horizontal distance from the posterior superior corner of C7 forward to the plumb line of the "
+        "centroid of the C2 body without its dens",
+        _FORWARD.format("C2", "C7"),
+        norm=(-0.6, 38.6, _TWO_SD, _MEANS),
+    ),
+    *_angle(
         "T1SPI",
         "T1 spinopelvic inclination",
-        "deg",
-        "positive when T1 stands in front of the hips",
-        P_FRAME,
-        "angle from the vertical to the line hip axis - centroid of the T1 body, in the sagittal plane",
+        SIDE,
+        1.0,
+        "angle from the vertical to the line hip axis - centroid of the T1 body",
+        _FORWARD.format("T1", "the hips"),
         "Lafage 2009, Spine 34:E599",
-        _private("T1SPI", "T1 spinopelvic inclination"),
+        norm=(-6.8, 4.1, _TWO_SD, "mean -1.35, SD 2.7"),
     ),
-    Definition(
+    *_angle(
+        "T9SPI",
+        "T9 spinopelvic inclination",
+        SIDE,
+        1.0,
+        "angle from the vertical to the line hip axis - centroid of the T9 body",
+        _FORWARD.format("T9", "the hips") + "; the T9 tilt of Duval-Beaupere has the other sign",
+        "Lafage 2009, Spine 34:E599",
+    ),
+    *_angle(
         "TPA",
         "T1 pelvic angle",
-        "deg",
-        "positive when T1 stands in front of the line hips - sacrum",
-        P_FRAME,
-        "angle at the hip axis between the S1 endplate centre and the centroid of the T1 body, in the "
-        "sagittal plane",
+        SIDE,
+        1.5,
+        "angle at the hip axis between the S1 endplate centre and the centroid of the T1 body",
+        _FORWARD.format("T1", "the line hips - sacrum"),
         "Protopsaltis 2014, J Bone Joint Surg Am 96:1631",
-        _private("TPA", "T1 pelvic angle"),
     ),
-    Definition(
-        "COBB",
-        "Cobb angle",
-        "deg",
-        "always positive; the side is that of the convexity",
-        P_FRAME,
-        "angle between the superior endplate of the upper and the inferior endplate of the lower end "
-        "vertebra, in the coronal plane; end vertebrae are the most tilted of the curve",
-        "Cobb 1948; end vertebrae from the tilt profile C7 to the lowest lumbar vertebra, 10 degrees or more",
-        Code("285285000", "SCT", "Cobb angle"),
-        per="curve",
+    *_angle(
+        "GT",
+        "Global tilt",
+        SIDE,
+        1.5,
+        "angle between the line hip axis - S1 endplate centre and the line S1 centre - centroid of the "
+        "C7 body",
+        _FORWARD.format("C7", "the line hips - sacrum"),
+        "Obeid 2016, Eur Spine J 25:3644",
     ),
-    Definition(
+    *_angle(
+        "ODHA",
+        "Odontoid hip axis angle",
+        SIDE,
+        1.0,
+        "angle from the vertical to the line hip axis - tip of the dens",
+        _FORWARD.format("the dens", "the hips"),
+        "Amabile 2016, Eur Spine J",
+    ),
+    *_angle(
+        "SSA",
+        "Spino-sacral angle",
+        SIDE,
+        2.0,
+        "angle between the line S1 centre - centroid of the C7 body and the S1 endplate's way forward",
+        "always positive in practice; smaller means leaning forward",
+        "Roussouly 2006, Spine 31:E320",
+    ),
+    _row(
         "C7_CSVL",
-        "Coronal balance C7-CSVL",
+        "Coronal balance C7 to central sacral vertical line",
+        FRONT,
         "mm",
-        "positive when C7 stands to the patient's left of the central sacral vertical line",
+        3.0,
         P_FRAME,
         "horizontal distance from the vertical through the S1 endplate centre to the centroid of the C7 "
         "body, in the coronal plane",
+        "positive when C7 stands to the patient's left of the central sacral vertical line",
         "Spinal Deformity Study Group manual 2004; line through the S1 endplate centre",
-        _private("C7_CSVL", "Coronal balance C7 to central sacral vertical line"),
     ),
-    Definition(
+    *_angle(
+        "T1_TILT",
+        "T1 coronal tilt",
+        FRONT,
+        2.0,
+        "tilt of the T1 superior endplate against the horizontal",
+        "positive when its normal leans to the patient's left",
+        view="in the coronal plane",
+        spatial=False,
+    ),
+    *_angle(
+        "L5_TILT",
+        "L5 coronal tilt",
+        FRONT,
+        2.0,
+        "tilt of the L5 superior endplate against the horizontal",
+        "positive when its normal leans to the patient's left",
+        view="in the coronal plane",
+    ),
+    *_angle(
+        "S1_TILT",
+        "S1 coronal tilt",
+        FRONT,
+        2.0,
+        "tilt of the S1 endplate against the horizontal",
+        "positive when its normal leans to the patient's left",
+        view="in the coronal plane",
+        spatial=False,
+    ),
+    _row(
+        "TRUNK_SHIFT",
+        "Trunk shift",
+        FRONT,
+        "mm",
+        None,
+        P_FRAME,
+        "horizontal distance from the central sacral vertical line to the middle of the lateral rib margins "
+        "at the apex",
+        "positive when the trunk stands to the patient's left",
+        "Spinal Deformity Study Group manual 2004",
+    ),
+    _row(
+        "COBB",
+        "Cobb angle",
+        CURVES,
+        "deg",
+        3.0,
+        P_FRAME,
+        "angle between the superior endplate of the upper and the inferior endplate of the lower end "
+        "vertebra, in the coronal plane; end vertebrae are the most tilted of the curve",
+        "always positive; the side is that of the convexity",
+        "Cobb 1948; end vertebrae from the tilt profile C7 to the lowest lumbar vertebra, 10 degrees or more",
+        per="curve",
+        code=Code("285285000", "SCT", "Cobb angle"),
+    ),
+    _row(
+        "COBB_3D",
+        "Cobb angle, in space",
+        CURVES,
+        "deg",
+        3.0,
+        SPACE,
+        "angle in space between the same two endplates",
+        "always positive",
+        per="curve",
+    ),
+    _row(
+        "COBB_PMC",
+        "Cobb angle in the plane of maximum curvature",
+        CURVES,
+        "deg",
+        3.0,
+        "vertical plane of maximum curvature",
+        "largest angle between the same two endplates seen in any vertical plane",
+        "always positive",
+        "Stokes 1994, Spine 19:236",
+        per="curve",
+    ),
+    _row(
+        "PMC_AZ",
+        "Azimuth of the plane of maximum curvature",
+        CURVES,
+        "deg",
+        5.0,
+        P_FRAME,
+        "turn of the vertical plane of maximum curvature from the frontal plane, counted from the side "
+        "of the convexity",
+        "positive when the convexity points backwards (90: kyphosis), negative forwards (-90: lordosis)",
+        "Stokes 1994, Spine 19:236",
+        per="curve",
+    ),
+    _row(
+        "AVT",
+        "Apical vertebral translation",
+        CURVES,
+        "mm",
+        3.0,
+        P_FRAME,
+        "distance of the apical body's centroid from the C7 plumb line for apices down to T11, from "
+        "the central sacral vertical line below, in the coronal plane",
+        _LEFT,
+        "Spinal Deformity Study Group manual 2004",
+        per="curve",
+    ),
+    _row(
+        "AVR_APEX",
+        "Apical vertebral rotation",
+        CURVES,
+        "deg",
+        3.0,
+        LOCAL_FRAME,
+        "axial rotation of the apical vertebra",
+        "positive when the front of the body is turned to the patient's left",
+        "as axial vertebral rotation",
+        per="curve",
+    ),
+    _row(
+        "TORSION",
+        "Torsion index",
+        CURVES,
+        "deg",
+        3.0,
+        OWN_FRAME,
+        "mean of the sums of intervertebral rotation from the lower end to the apex and from the apex to the "
+        "upper end, each without its sign",
+        "always positive",
+        "Steib 2004, Spine 29:193",
+        per="curve",
+    ),
+    _row(
         "AVR",
         "Axial vertebral rotation",
+        AXIAL,
         "deg",
-        "positive when the front of the body is turned to the patient's left",
+        3.0,
         LOCAL_FRAME,
         "angle, in the vertebra's own transverse plane, from the projected patient anterior direction to "
         "the vertebra's anterior axis",
+        "positive when the front of the body is turned to the patient's left",
         "local transverse plane as Kouwenhoven 2006, Spine 31:1467; lateral-sagittal-axial order as "
         "Stokes (SRS) 1994",
-        _private("AVR", "Axial vertebral rotation"),
         per="vertebra",
     ),
-    Definition(
-        "PELVOBL",
-        "Pelvic obliquity",
+    _row(
+        "AVR_PROJAP",
+        "Axial rotation of the projected anterior axis",
+        AXIAL,
         "deg",
-        "positive when the left femoral head is higher",
+        3.0,
         P_FRAME,
-        "angle of the line between the femoral head centres against the horizontal",
-        "femoral head line; iliac crests and sacral endplate give other values",
-        _private("PELVOBL", "Pelvic obliquity (femoral heads)"),
+        "angle of the vertebra's anterior axis, projected on the horizontal plane, from the "
+        "patient's anterior direction",
+        "positive when the front of the body is turned to the patient's left",
+        "top view of vertebra vectors",
+        per="vertebra",
     ),
-    Definition(
-        "FHHD",
-        "Femoral head height difference",
-        "mm",
-        "positive when the left femoral head is higher",
+    _row(
+        "AVR_PROJLR",
+        "Axial rotation of the projected left-right axis",
+        AXIAL,
+        "deg",
+        3.0,
         P_FRAME,
-        "height of the left minus height of the right femoral head centre",
-        "centres of spheres fitted to the heads",
-        _private("FHHD", "Femoral head height difference"),
+        "angle of the vertebra's left axis, projected on the horizontal plane, from the patient's left",
+        "positive when the front of the body is turned to the patient's left",
+        "as read on a horizontal slice (Aaro and Dahlborn 1981)",
+        per="vertebra",
+    ),
+    *(
+        _row(
+            f"{kind}_{which}",
+            f"{words} of the {name} endplate",
+            PLATES,
+            "deg",
+            2.0,
+            P_FRAME,
+            f"{words.lower()} of the {name} endplate against the horizontal, in the {plane} plane: "
+            f"Cobb angles "
+            "between any two levels are differences of these",
+            sign,
+            per="vertebra",
+        )
+        for kind, words, plane, sign in (
+            ("SLOPE", "Slope", "sagittal", "positive when the plate faces forward"),
+            ("TILT", "Tilt", "coronal", "positive when its normal leans to the patient's left"),
+        )
+        for which, name in (("SUP", "superior"), ("INF", "inferior"))
+    ),
+    *(
+        _row(
+            f"VBH_{which}",
+            f"{name} vertebral body height",
+            HEIGHTS,
+            "mm",
+            1.0,
+            OWN_FRAME,
+            f"distance between the surfaces of both endplates along the vertebra's axis, {where}",
+            _SIZE,
+            per="vertebra",
+        )
+        for which, name, where in (
+            ("ANT", "Anterior", "at 10 % of the depth from the front"),
+            ("MID", "Middle", "at half the depth"),
+            ("POST", "Posterior", "at 90 % of the depth from the front"),
+            ("LEFT", "Left", "at half the depth, 10 % of the width from the left"),
+            ("RIGHT", "Right", "at half the depth, 10 % of the width from the right"),
+        )
+    ),
+    *(
+        _row(
+            key,
+            f"Height ratio, {name}",
+            HEIGHTS,
+            "1",
+            0.06,
+            OWN_FRAME,
+            definition,
+            _SIZE,
+            "Genant 1993, J Bone Miner Res 8:1137, as numbers",
+            per="vertebra",
+        )
+        for key, name, definition in (
+            ("VBR_AP", "anterior to posterior", "anterior over posterior height (wedge)"),
+            ("VBR_MP", "middle to posterior", "middle over posterior height (biconcavity)"),
+            (
+                "VBR_PP",
+                "posterior to neighbours",
+                "posterior height over the mean of the neighbours' (crush)",
+            ),
+        )
+    ),
+    _row(
+        "VB_HLOSS",
+        "Vertebral height loss",
+        HEIGHTS,
+        "%",
+        6.0,
+        OWN_FRAME,
+        "largest loss of the three height ratios against what is usual at that level",
+        "positive when height is lost; 0 when none is",
+        "after Genant 1993: quantitative, no reading of a fracture",
+        per="vertebra",
+        regions="TL",
+    ),
+    _row(
+        "VB_WEDGE_SAG",
+        "Vertebral wedge angle, sagittal",
+        HEIGHTS,
+        "deg",
+        2.0,
+        OWN_FRAME,
+        "slope of the superior minus slope of the inferior endplate in the vertebra's own sagittal plane",
+        "positive when the front is lower (kyphotic)",
+        per="vertebra",
+    ),
+    _row(
+        "VB_WEDGE_COR",
+        "Vertebral wedge angle, coronal",
+        HEIGHTS,
+        "deg",
+        2.0,
+        OWN_FRAME,
+        "tilt of the superior minus tilt of the inferior endplate in the vertebra's own coronal plane",
+        "positive when the right side is higher",
+        per="vertebra",
+    ),
+    *(
+        _row(
+            f"{kind}_{which}",
+            f"{name.capitalize()} endplate {words}",
+            SIZES,
+            "mm",
+            1.5,
+            OWN_FRAME,
+            f"{chord} chord of the {name} endplate through its centre",
+            _SIZE,
+            per="vertebra",
+        )
+        for kind, words, chord in (("EPW", "width", "left-right"), ("EPD", "depth", "midsagittal"))
+        for which, name in (("SUP", "superior"), ("INF", "inferior"))
+    ),
+    _row(
+        "VB_VOL",
+        "Vertebral body volume",
+        SIZES,
+        "cm3",
+        None,
+        "sum of voxels",
+        "volume of the body's label, for C2 with its dens",
+        _SIZE,
+        per="vertebra",
+    ),
+    _row(
+        "V_VOL",
+        "Vertebra volume",
+        SIZES,
+        "cm3",
+        None,
+        "sum of voxels",
+        "volume of body and posterior elements",
+        _SIZE,
+        per="vertebra",
+    ),
+    _row(
+        "VB_MEAN",
+        "Mean grey value of the vertebral body",
+        SIZES,
+        "[hnsf'U]",
+        None,
+        "the image's own grey scale",
+        "mean grey value inside the body, 3 mm off its surface; cone-beam CT is not calibrated, so this "
+        "is no density",
+        "positive as the scanner's scale",
+        per="vertebra",
+    ),
+    *(
+        _row(
+            f"DH_{which}",
+            f"{name} disc height",
+            DISCS,
+            "mm",
+            1.0,
+            DISC_FRAME,
+            "distance between the facing surfaces of both endplates along the normal of the disc's "
+            "middle plane, "
+            f"at {part} % of the depth in which they overlap, from the front",
+            "positive; negative where the bones overlap",
+            "gap between bones: cartilage is part of it",
+            per="segment",
+        )
+        for which, name, part in (("ANT", "Anterior", 10), ("MID", "Middle", 50), ("POST", "Posterior", 90))
+    ),
+    _row(
+        "DISC_ANG_S",
+        "Disc angle, sagittal",
+        DISCS,
+        "deg",
+        2.0,
+        P_FRAME,
+        "slope of the lower vertebra's superior minus slope of the upper one's inferior endplate",
+        "positive when the disc is higher in front (lordotic)",
+        per="segment",
+    ),
+    _row(
+        "DISC_ANG_C",
+        "Disc angle, coronal",
+        DISCS,
+        "deg",
+        2.0,
+        P_FRAME,
+        "tilt of the lower vertebra's superior minus tilt of the upper one's inferior endplate",
+        "positive when the disc is higher on the left",
+        per="segment",
+    ),
+    _row(
+        "DISC_ANG_3D",
+        "Disc angle, in space",
+        DISCS,
+        "deg",
+        2.0,
+        SPACE,
+        "angle in space between the two endplates that face each other",
+        "always positive",
+        per="segment",
+    ),
+    _row(
+        "DHI",
+        "Disc height index",
+        DISCS,
+        "1",
+        0.06,
+        DISC_FRAME,
+        "mean of the three disc heights over the mean middle height of the two vertebrae; of the upper "
+        "one at the sacrum",
+        "positive; negative where the bones overlap",
+        per="segment",
+    ),
+    _row(
+        "DHI_FARFAN",
+        "Disc height index of Farfan",
+        DISCS,
+        "1",
+        0.06,
+        DISC_FRAME,
+        "anterior plus posterior disc height over the mean depth of the two endplates",
+        "positive; negative where the bones overlap",
+        "Farfan 1973",
+        per="segment",
+    ),
+    _row(
+        "IVR",
+        "Intervertebral axial rotation",
+        DISCS,
+        "deg",
+        3.0,
+        OWN_FRAME,
+        "axial turn of the upper vertebra in the axes of the lower one (lateral-sagittal-axial order)",
+        "positive when the upper vertebra is turned to the left",
+        "as axial vertebral rotation",
+        per="segment",
+    ),
+    _row(
+        "IVR_HELICAL",
+        "Intervertebral rotation, helical",
+        DISCS,
+        "deg",
+        3.0,
+        OWN_FRAME,
+        "whole turn of the upper vertebra against the lower one about one axis in space",
+        "always positive",
+        per="segment",
+    ),
+    _row(
+        "SLIP_MM",
+        "Sagittal listhesis",
+        SLIPS,
+        "mm",
+        1.0,
+        OWN_FRAME,
+        "distance of the posterior inferior edge of the upper vertebra from the posterior superior edge "
+        "of the lower one, along the lower endplate",
+        "positive when the upper vertebra has slipped forward",
+        "posterior walls carried on to their endplates, no single corners",
+        per="segment",
+        norm=(-3, 3, "called listhesis beyond", "usual threshold"),
+    ),
+    _row(
+        "SLIP_PCT",
+        "Sagittal listhesis, per cent",
+        SLIPS,
+        "%",
+        4.0,
+        OWN_FRAME,
+        "sagittal listhesis in per cent of the lower endplate's depth",
+        "positive when the upper vertebra has slipped forward",
+        "Taillard 1954",
+        per="segment",
+    ),
+    _row(
+        "SLIP_LAT",
+        "Lateral listhesis",
+        SLIPS,
+        "mm",
+        1.0,
+        OWN_FRAME,
+        "distance of the centre of the upper vertebra's inferior endplate from that of the lower "
+        "one's superior endplate, across the lower endplate",
+        _LEFT,
+        per="segment",
+    ),
+    _row(
+        "SLIP_VERT",
+        "Posterior edge distance",
+        SLIPS,
+        "mm",
+        1.0,
+        OWN_FRAME,
+        "distance of the same two posterior edges along the normal of the lower endplate",
+        "positive when the upper edge lies above",
+        per="segment",
+    ),
+    _row(
+        "CANAL_AP",
+        "Canal anteroposterior diameter",
+        CANAL,
+        "mm",
+        1.0,
+        OWN_FRAME,
+        "midsagittal distance from the body's posterior wall to the spinolaminar line at the height of the "
+        "pedicles",
+        _SIZE,
+        "bony canal; Verbiest 1977 for thresholds",
+        per="vertebra",
+    ),
+    _row(
+        "CANAL_W",
+        "Canal width between the pedicles",
+        CANAL,
+        "mm",
+        1.0,
+        OWN_FRAME,
+        "distance between the inner walls of both pedicles",
+        _SIZE,
+        per="vertebra",
     ),
 )
 """The parameters, in reporting order."""

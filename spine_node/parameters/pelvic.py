@@ -1,112 +1,99 @@
-"""Parameters of the pelvis: incidence, tilt, slope, and whether it stands level."""
+"""Parameters of the pelvis: incidence, tilt, slope, and whether it stands level and faces the scanner."""
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
-from spine_node.anatomy.landmarks import Endplate
-from spine_node.geometry.angles import angle_in_plane_deg, slope_deg
+from spine_node.geometry.angles import angle_in_plane_deg
 from spine_node.imaging.volume import FloatArray
 from spine_node.parameters.model import Line
-from spine_node.parameters.uncertainty import (
-    combined,
-    edge_sigma_mm,
-    head_sigma_mm,
-    lean_sigma_deg,
-    tilt_sigma_deg,
-)
-from spine_node.parameters.view import Reading, View
-
-SIDELESS = 0.05
-"""Smaller numbers, mm or degrees, are printed as 0.0 and lie on no side."""
+from spine_node.parameters.pairs import Pair, coronal_arm, line_between, sagittal_arm, side_of, upright
+from spine_node.parameters.view import PATIENT, Missing, Plate, Reading, View
 
 
-def sagittal_arm(plate: Endplate) -> Line:
-    """An endplate as a line seen from the side."""
-    return Line("arm", np.stack([plate.anterior_mm, plate.posterior_mm]))
-
-
-def hip_axis(view: View) -> Line:
-    """The line through both femoral head centres."""
-    right, left = view.heads()
-    return Line("axis", np.stack([right.centre_mm, left.centre_mm]))
-
-
-def hip_sigma_mm(view: View) -> float:
-    """Standard deviation of the hip axis midpoint."""
-    right, left = view.heads()
-    return combined(head_sigma_mm(right), head_sigma_mm(left)) / 2
-
-
-def backward_lean_deg(view: View, vector: FloatArray) -> float:
-    """Sagittal angle from the vertical to a direction, positive when it leads backwards."""
-    v = view.turned(vector)
-    return math.degrees(math.atan2(v[1], v[2]))
+def incidence_pair(view: View) -> Pair:
+    """The S1 normal and the line hip axis - S1."""
+    s1, hips = view.s1(), view.hip_middle()
+    return Pair(
+        s1.normal,
+        s1.centre - hips,
+        (sagittal_arm(s1), line_between("arm", hips, s1.centre), hip_axis(view)),
+    )
 
 
 def pelvic_incidence(view: View) -> Reading:
     """From the line hip axis - S1 to the S1 normal, in the plane across the hip axis."""
-    s1, hips = view.s1(), view.hip_axis_middle()
+    pair = incidence_pair(view)
     right, left = view.heads()
-    radius = s1.centre_mm - hips
-    value = angle_in_plane_deg(radius, s1.normal, left.centre_mm - right.centre_mm)
-    return Reading(
-        value,
-        combined(tilt_sigma_deg(s1, "sagittal"), _radius_sigma_deg(view)),
-        (sagittal_arm(s1), _radius_line(view), hip_axis(view)),
-    )
+    return Reading(angle_in_plane_deg(pair.second, pair.first, left - right), pair.lines)
 
 
-def pelvic_tilt(view: View) -> Reading:
-    """From the vertical to the line hip axis - S1 centre; backwards is positive."""
-    s1, hips = view.s1(), view.hip_axis_middle()
-    up = hips + view.spine.vertical.direction * float(np.linalg.norm(s1.centre_mm - hips))
-    return Reading(
-        backward_lean_deg(view, s1.centre_mm - hips),
-        _radius_sigma_deg(view),
-        (_radius_line(view), Line("plumb", np.stack([hips, up])), hip_axis(view)),
-    )
+def tilt_pair(view: View) -> Pair:
+    """The vertical and the line hip axis - S1: backwards is positive."""
+    s1, hips = view.s1(), view.hip_middle()
+    radius = s1.centre - hips
+    lines = (line_between("arm", hips, s1.centre), upright(view, hips, radius), hip_axis(view))
+    return Pair(view.up, radius, lines)
 
 
-def sacral_slope(view: View) -> Reading:
-    """Slope of S1 against the horizontal; facing forward is positive."""
+def slope_pair(view: View) -> Pair:
+    """The S1 normal and the vertical: facing forward is positive."""
     s1 = view.s1()
-    return Reading(slope_deg(view.turned(s1.normal)), tilt_sigma_deg(s1, "sagittal"), (sagittal_arm(s1),))
+    return Pair(s1.normal, view.up, (sagittal_arm(s1), _level_line(view, s1)))
 
 
-def pelvic_obliquity(view: View) -> Reading:
+def s1_tilt_pair(view: View) -> Pair:
+    """The S1 normal and the vertical, for the view from the front."""
+    s1 = view.s1()
+    return Pair(s1.normal, view.up, (coronal_arm(s1),), level="S1")
+
+
+def obliquity_by_heads(view: View) -> Reading:
     """Slant of the femoral head line in the frontal view; left higher is positive."""
-    across_mm, _, up_mm = _head_difference(view)
-    value = math.degrees(math.atan2(up_mm, across_mm))
-    sigma = lean_sigma_deg(2 * hip_sigma_mm(view), across_mm)
-    return Reading(value, sigma, (hip_axis(view),), side=side_of(value))
+    return _slant(view, *view.heads(), "axis")
+
+
+def obliquity_by_crests(view: View) -> Reading:
+    """Slant of the line between the highest points of the iliac crests; left higher is positive."""
+    return _slant(view, *view.crests(), "centre")
+
+
+def obliquity_by_s1(view: View) -> Reading:
+    """Slant of the S1 endplate; left higher is positive, which is a normal that leans right."""
+    s1 = view.s1()
+    x, _, z = view.turned(s1.normal).T
+    values = np.degrees(np.arctan2(-x, z))
+    return Reading(values, (coronal_arm(s1),), side=side_of(float(values[0])))
 
 
 def head_height_difference(view: View) -> Reading:
     """Height of the left femoral head centre above the right one."""
-    value = float(_head_difference(view)[2])
-    return Reading(value, 2 * hip_sigma_mm(view), (hip_axis(view),), side=side_of(value))
-
-
-def side_of(value: float) -> str | None:
-    """The side that a left-positive number names; none for what is reported as 0.0."""
-    if abs(value) < SIDELESS:
-        return None
-    return "left" if value > 0 else "right"
-
-
-def _head_difference(view: View) -> FloatArray:
     right, left = view.heads()
-    return view.turned(left.centre_mm - right.centre_mm)
+    values = view.turned(left - right)[:, 2]
+    return Reading(values, (hip_axis(view),), side=side_of(float(values[0])))
 
 
-def _radius_line(view: View) -> Line:
-    return Line("arm", np.stack([view.hip_axis_middle(), view.s1().centre_mm]))
+def pelvis_yaw(view: View) -> Reading:
+    """Turn of the patient's left from the scanner's x axis, about the vertical."""
+    if view.frame != PATIENT:
+        raise Missing("the direction that the patient faces is not known without both femoral heads")
+    values = angle_in_plane_deg(np.broadcast_to([1.0, 0.0, 0.0], view.left.shape), view.left, view.up)
+    return Reading(values, (hip_axis(view),), side=side_of(float(values[0])))
 
 
-def _radius_sigma_deg(view: View) -> float:
-    s1, hips = view.s1(), view.hip_axis_middle()
-    length = float(np.linalg.norm(s1.centre_mm - hips))
-    return lean_sigma_deg(combined(edge_sigma_mm(s1), hip_sigma_mm(view)), length)
+def hip_axis(view: View) -> Line:
+    """The line through both femoral head centres."""
+    return line_between("axis", *view.heads())
+
+
+def _slant(view: View, right: FloatArray, left: FloatArray, role: str) -> Reading:
+    x, _, z = view.turned(left - right).T
+    values = np.degrees(np.arctan2(z, x))
+    return Reading(values, (line_between(role, right, left),), side=side_of(float(values[0])))
+
+
+def _level_line(view: View, plate: Plate) -> Line:
+    """A horizontal line forwards from a plate's posterior edge, as long as the plate."""
+    start = plate.given.posterior_mm
+    length = float(np.linalg.norm(plate.given.anterior_mm - start))
+    return Line("plumb", np.stack([start, start - length * view.axes[0][:, 1]]))

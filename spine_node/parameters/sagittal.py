@@ -4,109 +4,145 @@ from __future__ import annotations
 
 import numpy as np
 
-from spine_node.anatomy.landmarks import Endplate, Vertebra
-from spine_node.geometry.angles import slope_deg
+from spine_node.anatomy.levels import LEVELS
+from spine_node.imaging.volume import FloatArray
 from spine_node.parameters.model import Line
-from spine_node.parameters.pelvic import (
-    backward_lean_deg,
-    hip_axis,
-    hip_sigma_mm,
-    pelvic_incidence,
-    pelvic_tilt,
+from spine_node.parameters.pairs import (
+    Pair,
+    PairOf,
+    from_the_side,
+    line_between,
     sagittal_arm,
+    upright,
 )
-from spine_node.parameters.uncertainty import (
-    centroid_sigma_mm,
-    combined,
-    edge_sigma_mm,
-    lean_sigma_deg,
-    tilt_sigma_deg,
-)
-from spine_node.parameters.view import Reading, View
+from spine_node.parameters.pelvic import hip_axis, pelvic_incidence
+from spine_node.parameters.view import S1, Missing, Plate, Reading, View, both
+
+LEAST_LORDOSIS_DEG = 10.0
+"""Of less lordosis no parts are told."""
+
+PlateAt = tuple[str, str]
+"""A level (S1 for the sacrum) and "superior" or "inferior"."""
+
+REGIONS: dict[str, tuple[PlateAt, PlateAt]] = {
+    "LL_L1S1": ((S1, "superior"), ("L1", "superior")),
+    "LL_L4S1": ((S1, "superior"), ("L4", "superior")),
+    "LL_T12S1": ((S1, "superior"), ("T12", "superior")),
+    "LL_L1L5": (("L5", "inferior"), ("L1", "superior")),
+    "TK_T1T12": (("T1", "superior"), ("T12", "inferior")),
+    "TK_T2T12": (("T2", "superior"), ("T12", "inferior")),
+    "TK_T4T12": (("T4", "superior"), ("T12", "inferior")),
+    "TK_T5T12": (("T5", "superior"), ("T12", "inferior")),
+    "TK_T2T5": (("T2", "superior"), ("T5", "inferior")),
+    "TLK_T10L2": (("T10", "superior"), ("L2", "inferior")),
+    "CL_C2C7": (("C7", "inferior"), ("C2", "inferior")),
+}
+"""Lordoses and kyphoses: slope of the first plate minus slope of the second."""
 
 
-def lordosis_l1_s1(view: View) -> Reading:
-    """Slope of S1 minus slope of L1 superior."""
-    return _between(view, view.s1(), view.superior("L1"), upper="L1")
+def region_pair(key: str) -> PairOf:
+    """The normals of both plates of a region."""
+    first_at, second_at = REGIONS[key]
+    levels = sorted({first_at[0], second_at[0]}, key=(*LEVELS, S1).index)
+
+    def pair(view: View) -> Pair:
+        first, second = both(lambda: view.plate(*first_at), lambda: view.plate(*second_at))
+        return Pair(
+            first.normal,
+            second.normal,
+            (sagittal_arm(first), sagittal_arm(second)),
+            upper=levels[0],
+            lower=levels[-1],
+        )
+
+    return pair
 
 
-def lordosis_l4_s1(view: View) -> Reading:
-    """Slope of S1 minus slope of L4 superior."""
-    return _between(view, view.s1(), view.superior("L4"), upper="L4")
+def plate_pair(level: str, which: str) -> PairOf:
+    """A plate's normal and the vertical."""
+
+    def pair(view: View) -> Pair:
+        plate = view.plate(level, which)
+        return Pair(plate.normal, view.up, (sagittal_arm(plate),), level=level)
+
+    return pair
 
 
-def kyphosis_t4_t12(view: View) -> Reading:
-    """Slope of T4 superior minus slope of T12 inferior."""
-    return _between(view, view.superior("T4"), view.inferior("T12"), upper="T4", lower="T12")
+def inclination_pair(level: str) -> PairOf:
+    """The line hip axis - body centroid and the vertical: forwards is positive."""
+
+    def pair(view: View) -> Pair:
+        body, hips = both(lambda: view.body(level), view.hip_middle)
+        lines = (line_between("arm", hips, body), upright(view, hips, body - hips), hip_axis(view))
+        return Pair(body - hips, view.up, lines, level=level)
+
+    return pair
+
+
+def dens_pair(view: View) -> Pair:
+    """The line hip axis - tip of the dens and the vertical."""
+    tip, hips = both(view.dens_tip, view.hip_middle)
+    lines = (line_between("arm", hips, tip), upright(view, hips, tip - hips), hip_axis(view))
+    return Pair(tip - hips, view.up, lines)
+
+
+def t1_pelvic_pair(view: View) -> Pair:
+    """At the hip axis: the line to T1 and the line to S1."""
+    (t1, s1), hips = both(lambda: both(lambda: view.body("T1"), view.s1), view.hip_middle)
+    lines = (line_between("arm", hips, s1.centre), line_between("arm", hips, t1), hip_axis(view))
+    return Pair(t1 - hips, s1.centre - hips, lines)
+
+
+def global_tilt_pair(view: View) -> Pair:
+    """The line S1 - C7 and the line hip axis - S1."""
+    (c7, s1), hips = both(lambda: both(lambda: view.body("C7"), view.s1), view.hip_middle)
+    lines = (line_between("arm", hips, s1.centre), line_between("arm", s1.centre, c7), hip_axis(view))
+    return Pair(c7 - s1.centre, s1.centre - hips, lines)
+
+
+def spino_sacral_pair(view: View) -> Pair:
+    """The way forward along the S1 plate and the line S1 - C7."""
+    s1, c7 = both(view.s1, lambda: view.body("C7"))
+    forward = np.cross(view.left, s1.normal)
+    return Pair(forward, c7 - s1.centre, (sagittal_arm(s1), line_between("arm", s1.centre, c7)))
 
 
 def incidence_minus_lordosis(view: View) -> Reading:
     """Incidence minus lordosis; the slope of S1, and its error, is in both and falls out."""
-    incidence, lordosis = pelvic_incidence(view), lordosis_l1_s1(view)
-    sigma = combined(pelvic_tilt(view).sigma or 0.0, tilt_sigma_deg(view.superior("L1"), "sagittal"))
-    return Reading(incidence.value - lordosis.value, sigma, incidence.lines + lordosis.lines)
-
-
-def t1_slope(view: View) -> Reading:
-    """Slope of T1 superior against the horizontal."""
-    plate = view.superior("T1")
-    return Reading(
-        slope_deg(view.turned(plate.normal)),
-        tilt_sigma_deg(plate, "sagittal"),
-        (sagittal_arm(plate),),
-        level="T1",
+    incidence, lordosis = both(
+        lambda: pelvic_incidence(view), lambda: from_the_side(region_pair("LL_L1S1"))(view)
     )
+    return Reading(incidence.values - lordosis.values, incidence.lines + lordosis.lines)
+
+
+def lordosis_distribution(view: View) -> Reading:
+    """Lordosis L4-S1 in per cent of lordosis L1-S1."""
+    low, whole = (from_the_side(region_pair(key))(view) for key in ("LL_L4S1", "LL_L1S1"))
+    if abs(whole.value) < LEAST_LORDOSIS_DEG:
+        raise Missing(f"lordosis L1-S1 is {whole.value:.1f} degrees: parts of so little say nothing")
+    return Reading(100 * low.values / whole.values, low.lines + whole.lines)
 
 
 def sagittal_vertical_axis(view: View) -> Reading:
     """How far C7's centroid stands in front of the posterior superior corner of S1."""
-    s1, c7 = view.s1(), view.body("C7")
-    corner, top = view.turned(s1.posterior_mm), view.turned(c7.body_centre_mm)
-    foot = np.array([top[0], top[1], corner[2]])
-    level_with = np.array([top[0], corner[1], corner[2]])
+    s1, c7 = both(view.s1, lambda: view.body("C7"))
+    return _ahead(view, s1, c7)
+
+
+def cervical_vertical_axis(view: View) -> Reading:
+    """How far C2's centroid stands in front of the posterior superior corner of C7."""
+    c7, c2 = both(lambda: view.superior("C7"), lambda: view.body("C2"))
+    return _ahead(view, c7, c2)
+
+
+def _ahead(view: View, base: Plate, body: FloatArray) -> Reading:
+    corner, top = view.turned(base.posterior), view.turned(body)
+    foot = np.array([top[0, 0], top[0, 1], corner[0, 2]])
+    level_with = np.array([top[0, 0], corner[0, 1], corner[0, 2]])
     return Reading(
-        float(corner[1] - top[1]),
-        combined(edge_sigma_mm(s1), centroid_sigma_mm(c7)),
+        corner[:, 1] - top[:, 1],
         (
-            Line("plumb", np.stack([c7.body_centre_mm, view.lps(foot)])),
+            Line("plumb", np.stack([body[0], view.lps(foot)])),
             Line("centre", np.stack([view.lps(foot), view.lps(level_with)])),
         ),
     )
-
-
-def t1_spinopelvic_inclination(view: View) -> Reading:
-    """From the vertical to the line hip axis - T1 centroid; forwards is positive."""
-    t1, hips = view.body("T1"), view.hip_axis_middle()
-    return Reading(
-        -backward_lean_deg(view, t1.body_centre_mm - hips),
-        _t1_sigma_deg(view, t1),
-        (_from_hips(view, t1), hip_axis(view)),
-    )
-
-
-def t1_pelvic_angle(view: View) -> Reading:
-    """At the hip axis, from the S1 centre forward to the T1 centroid."""
-    tilt, inclination = pelvic_tilt(view), t1_spinopelvic_inclination(view)
-    sigma = combined(tilt.sigma or 0.0, inclination.sigma or 0.0)
-    return Reading(
-        tilt.value + inclination.value,
-        sigma,
-        (tilt.lines[0], inclination.lines[0], hip_axis(view)),
-    )
-
-
-def _between(
-    view: View, first: Endplate, second: Endplate, *, upper: str, lower: str | None = None
-) -> Reading:
-    value = slope_deg(view.turned(first.normal)) - slope_deg(view.turned(second.normal))
-    sigma = combined(tilt_sigma_deg(first, "sagittal"), tilt_sigma_deg(second, "sagittal"))
-    return Reading(value, sigma, (sagittal_arm(first), sagittal_arm(second)), upper=upper, lower=lower)
-
-
-def _from_hips(view: View, t1: Vertebra) -> Line:
-    return Line("arm", np.stack([view.hip_axis_middle(), t1.body_centre_mm]))
-
-
-def _t1_sigma_deg(view: View, t1: Vertebra) -> float:
-    length = float(np.linalg.norm(t1.body_centre_mm - view.hip_axis_middle()))
-    return lean_sigma_deg(combined(centroid_sigma_mm(t1), hip_sigma_mm(view)), length)

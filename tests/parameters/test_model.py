@@ -26,5 +26,5 @@ def test_the_json_form_says_frame_method_and_reasons() -> None:
 
 
 def test_another_schema_is_refused() -> None:
-    with pytest.raises(ValueError, match=f"schema 99, this software reads {SCHEMA}"):
+    with pytest.raises(ValueError, match=f"schema 99, this software reads 1 and {SCHEMA}"):
         Measurements.from_dict({"schema": 99})

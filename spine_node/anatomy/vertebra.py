@@ -1,0 +1,123 @@
+"""The landmarks of one vertebra: endplates, axes, canal, size."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from spine_node.anatomy.canal import ODD_FACING_DEG, facing_deg, find_canal
+from spine_node.anatomy.endplates import Plates, find_plates, with_edges
+from spine_node.anatomy.grey import body_mean
+from spine_node.anatomy.landmarks import Canal, Endplate, Vertebra
+from spine_node.anatomy.pieces import EDGE_AREA_MM2, Pieces
+from spine_node.anatomy.symmetry import mirrored_axes
+from spine_node.geometry.directions import axes_from
+from spine_node.imaging.components import Blob
+from spine_node.imaging.surface import Field, field_of
+from spine_node.imaging.volume import FloatArray, Volume
+
+POSTERIOR_CUT_MM2 = 100.0
+"""Posterior elements that end on the volume's border with more than this no longer show symmetry."""
+
+ROUGH_PLATE_MM = 1.5
+"""Scatter of an endplate from which it is called uneven (dome, erosion, poor segmentation)."""
+
+AXES_DEG, UNLIKE_DEG = 0.4, 3.0
+"""Standard deviation of the rotation of a vertebra that is its own mirror image, and how it grows with the
+part in which left and right differ."""
+
+FACES = 2 / 3
+"""Area of a surface over that of the voxels' faces on it, on average over its directions."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Located:
+    """A vertebra, what is missing of it and why, sentences, and the tip of its dens."""
+
+    vertebra: Vertebra
+    missing: dict[str, str]
+    quality: list[str]
+    dens_tip_mm: FloatArray | None = None
+
+
+def locate_vertebra(piece: Pieces, guess: FloatArray, image: Volume | None = None) -> Located:
+    """Every landmark of one vertebra.
+
+    Parameters
+    ----------
+    piece : Pieces
+        Its voxels.
+    guess : ndarray, shape (3, 3)
+        Left, posterior, cranial, columns, LPS, within some 20 degrees.
+    image : Volume, optional
+        On the label map's grid, for grey values.
+    """
+    level, body = piece.level, piece.body
+    field = field_of(body)
+    behind = None if piece.posterior is None else field_of(piece.posterior)
+    plates = find_plates(level, body, field, piece.centre_mm, guess)
+    missing = {f"{level}.{which}": why for which, why in plates.reasons.items()}
+    said: list[str] = []
+    if body.edge_area_mm2 > EDGE_AREA_MM2:
+        missing[f"{level}.body"] = f"{level} body is cut by the field's edge"
+    axes, likeness, why = _axes(piece, plates, field, behind, guess)
+    if axes is None:
+        missing[f"{level}.axes"] = why
+    posterior = guess[:, 1] if axes is None else axes[:, 1]
+    edged: dict[str, Endplate | None] = {}
+    for which, plate in (("superior", plates.superior), ("inferior", plates.inferior)):
+        edged[which] = None if plate is None else with_edges(plate, which, body, field, posterior)
+        if plate is not None and plate.residual_mm > ROUGH_PLATE_MM:
+            said.append(
+                f"{level} {which} endplate is uneven: its surface scatters by {plate.residual_mm:.1f} mm."
+            )
+    canal: Canal | None = None
+    if axes is not None and behind is not None:
+        canal, reasons = find_canal(level, field, behind, axes, piece.centre_mm)
+        missing |= reasons
+        if canal is not None and abs(turn := facing_deg(canal, piece.centre_mm, axes)) > ODD_FACING_DEG:
+            said.append(
+                f"{level}: its mirror plane and its canal disagree by {abs(turn):.0f} degrees; its rotation "
+                "is uncertain."
+            )
+    vertebra = Vertebra(
+        level,
+        piece.centre_mm,
+        edged["superior"],
+        edged["inferior"],
+        axes,
+        axes_deg=0.0 if axes is None else AXES_DEG + UNLIKE_DEG * (1 - likeness),
+        canal=canal,
+        body_mm3=body.volume_mm3,
+        whole_mm3=None if piece.posterior is None else body.volume_mm3 + piece.posterior.volume_mm3,
+        surface_mm2=_surface_mm2(body),
+        grey_mean=None if image is None else body_mean(image, body),
+    )
+    return Located(vertebra, missing, said)
+
+
+def _axes(
+    piece: Pieces, plates: Plates, field: Field, behind: Field | None, guess: FloatArray
+) -> tuple[FloatArray | None, float, str]:
+    """Own axes and how alike left and right are, or the reason why there are none."""
+    level = piece.level
+    if piece.posterior is None or behind is None:
+        return None, 0.0, f"posterior elements of {level} are not labelled: a body shows no rotation"
+    if plates.cranial is None:
+        return None, 0.0, f"no endplate of {level} is seen"
+    if piece.posterior.edge_area_mm2 > POSTERIOR_CUT_MM2:
+        return None, 0.0, f"posterior elements of {level} are cut by the field's edge"
+    corners = np.vstack([piece.body.points_mm[::7], piece.posterior.points_mm[::3]])
+    start = axes_from(plates.cranial, guess[:, 1])
+    axes, likeness = mirrored_axes([field, behind], corners, piece.centre_mm, start)
+    return axes, likeness, ""
+
+
+def _surface_mm2(body: Blob) -> float:
+    """Area of the surface, from the voxel faces on it."""
+    area = 0.0
+    for axis, spacing in enumerate(body.grid.spacing_mm):
+        changes = int(np.count_nonzero(np.diff(body.mask, axis=axis)))
+        area += changes * body.grid.voxel_mm3 / float(spacing)
+    return FACES * area
