@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -267,24 +268,52 @@ def measure(
     scheme: Annotated[
         str, typer.Option(help="Whose values it holds: spine (ours), verse or totalsegmentator (version 2).")
     ] = "spine",
+    vertical: Annotated[
+        str,
+        typer.Option(
+            help="standing or lying (the image's z axis is the vertical), unknown, or X,Y,Z: the direction "
+            "against gravity, LPS, of a patient who stood."
+        ),
+    ] = "unknown",
+    image: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True, dir_okay=False, help="The image on the same grid (NIfTI): grey values, metal."
+        ),
+    ] = None,
+    age: Annotated[
+        float | None, typer.Option(min=0, max=130, help="The patient's age in years, for the GAP score.")
+    ] = None,
+    pictures: Annotated[
+        Path | None,
+        typer.Option(
+            file_okay=False, help="Folder for pictures with each number drawn where it was measured."
+        ),
+    ] = None,
     pin: Pins = None,
 ) -> None:
     """Measure a label map: the numbers the node would report for it.
 
     The values are those of the README's table: bodies 1-25 and 28, posterior elements + 100, sacrum 26,
-    hip bones 29/30 and femoral heads 31/32 (left/right); or those of another --scheme. Vertebrae in one
-    value are parted into body and posterior elements by their shape. With --pin all names shift along the
-    column; the file stays as it is.
+    hip bones 29/30 and femoral heads 31/32 (left/right); or those of another --scheme. Any orientation
+    and spacing. Vertebrae in one value are parted into body and posterior elements by their shape. Classes
+    of standing people (Schwab, GAP, Roussouly, Lenke) need --vertical and both femoral heads. With --pin
+    all names shift along the column; the file stays as it is.
     """
     pins = _pins(pin)
     from spine_node import nifti
     from spine_node.anatomy.locate import locate
     from spine_node.anatomy.schemes import SCHEMES, from_scheme
+    from spine_node.anatomy.vertical import vertical_told
     from spine_node.parameters.measure import measure as measure_spine
     from spine_node.tables import print_measurements
 
     if scheme not in SCHEMES:
         raise typer.BadParameter(f"{scheme} is none of {', '.join(SCHEMES)}", param_hint="--scheme")
+    try:
+        upright = vertical_told(vertical)
+    except ValueError as wrong:
+        raise typer.BadParameter(str(wrong), param_hint="--vertical") from wrong
     if scheme == "spine":
         label_map, quality = nifti.read_label_map(labels), ()
     else:
@@ -294,9 +323,20 @@ def measure(
 
         label_map, said = with_shifted_names(label_map, pins)
         quality = (*quality, said)
-    for sentence in quality:
-        print(sentence, file=sys.stderr)
-    print_measurements(measure_spine(locate(label_map)), as_json=as_json)
+    volume = None if image is None else nifti.read_volume(image)
+    if volume is not None and not volume.grid.matches(label_map.grid, tolerance_mm=0.01):
+        raise typer.BadParameter(
+            f"{image} has {volume.grid.shape} voxels elsewhere than the label map's {label_map.grid.shape}",
+            param_hint="--image",
+        )
+    spine = locate(label_map, upright, volume)
+    measurements = measure_spine(replace(spine, quality=(*quality, *spine.quality)), age)
+    if pictures is not None:
+        from spine_node.dicom.pictures import write_pictures
+
+        for path in write_pictures(volume, label_map, measurements, pictures):
+            print(path, file=sys.stderr)
+    print_measurements(measurements, as_json=as_json)
 
 
 @app.command()

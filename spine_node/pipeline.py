@@ -14,7 +14,7 @@ from spine_node.anatomy.landmarks import Spine
 from spine_node.anatomy.locate import locate
 from spine_node.dicom.checks import check_geometry, check_source, preflight
 from spine_node.dicom.seg import write_seg
-from spine_node.dicom.series import ImageSeries, vertical_of
+from spine_node.dicom.series import ImageSeries, age_years_of, vertical_of
 from spine_node.dicom.sr import write_sr
 from spine_node.dicom.voxels import read_volume
 from spine_node.errors import LabelMapRefused
@@ -101,8 +101,8 @@ def rename(
 def _results(
     series: ImageSeries, volume: Volume, segmentation: Segmentation, software_version: str
 ) -> Results:
-    spine = locate(segmentation.label_map, vertical_of(series))
-    measured = measure(spine)
+    spine = locate(segmentation.label_map, vertical_of(series), volume)
+    measured = measure(spine, age_years_of(series))
     measurements = replace(
         measured,
         quality=measured.quality + segmentation.quality,

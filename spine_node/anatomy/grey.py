@@ -47,8 +47,8 @@ def metal(volume: Volume, label_map: LabelMap, found: Mapping[int, Box]) -> list
     bone = np.concatenate(
         [volume.values[found[v]][label_map.labels[found[v]] == v][::7] for v in bodies]
     ).astype(np.float64)
-    middle, bright = np.percentile(bone, (50, 90))
-    dark = float(np.percentile(volume.values[::4, ::4, ::4], 0.5))
+    middle, bright = (float(v) for v in np.percentile(bone, (50, 90)))
+    dark = float(np.percentile(volume.values[::4, ::4, ::4].astype(np.float64), 0.5))
     threshold = middle + max(ABOVE_AIR * (middle - dark), ABOVE_BONE * (bright - middle))
     said = []
     for value, box in found.items():

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from spine_node.anatomy.canal import ODD_FACING_DEG, facing_deg, find_canal
+from spine_node.anatomy.dens import find_dens
 from spine_node.anatomy.endplates import Plates, find_plates, with_edges
 from spine_node.anatomy.grey import body_mean
 from spine_node.anatomy.landmarks import Canal, Endplate, Vertebra
@@ -94,7 +95,11 @@ def locate_vertebra(piece: Pieces, guess: FloatArray, image: Volume | None = Non
         surface_mm2=_surface_mm2(body),
         grey_mean=None if image is None else body_mean(image, body),
     )
-    return Located(vertebra, missing, said)
+    if level != "C2":
+        return Located(vertebra, missing, said)
+    dens, reasons = find_dens(body, field, guess if axes is None else axes)
+    own_centre = replace(vertebra, body_centre_mm=dens.body_centre_mm)
+    return Located(own_centre, missing | reasons, said, dens.tip_mm)
 
 
 def _axes(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 
 import pydicom
@@ -133,6 +135,23 @@ def vertical_of(series: ImageSeries) -> Vertical:
     so is `Vertical.standing`, from the header.
     """
     return Vertical(provenance=f"image z axis, {series.posture}", standing=series.standing)
+
+
+def age_years_of(series: ImageSeries) -> float | None:
+    """The patient's age at the study; None where the header does not tell it.
+
+    PS3.5 6.2: an AS is three digits and D, W, M or Y. Without it, the dates of birth and study tell.
+    """
+    header = series.headers[0]
+    stated = re.fullmatch(r"(\d{3})([DWMY])", str(header.get("PatientAge") or "").strip())
+    if stated:
+        return int(stated[1]) / {"D": 365.25, "W": 52.18, "M": 12, "Y": 1}[stated[2]]
+    dates = [str(header.get(keyword) or "").strip() for keyword in ("PatientBirthDate", "StudyDate")]
+    try:
+        born, studied = (datetime.strptime(date, "%Y%m%d") for date in dates)
+    except ValueError:
+        return None
+    return (studied - born).days / 365.25 if born <= studied else None
 
 
 def _scan(paths: Sequence[Path]) -> tuple[list[Dataset], list[str]]:

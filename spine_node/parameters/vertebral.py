@@ -199,7 +199,7 @@ def grey_mean(view: View, level: str) -> Reading:
     """Mean grey value inside the body."""
     vertebra = view.vertebra(level)
     if vertebra.grey_mean is None:
-        raise Missing(view.reason(f"{level}.grey", "no image was given beside the label map"))
+        raise Missing("there is no image beside the label map, or the body is too thin")
     return Reading(np.full(view.rows, vertebra.grey_mean), level=level)
 
 
