@@ -11,9 +11,9 @@ import numpy as np
 
 from spine_node.anatomy.landmarks import Endplate
 from spine_node.anatomy.rims import along_mm, probe_depth_mm, rim_mm
-from spine_node.anatomy.stairs import STAIR, plane_without_stairs
+from spine_node.anatomy.stairs import STAIR, heights_without_stairs
 from spine_node.geometry.directions import DegenerateGeometry, axes_from, unit
-from spine_node.geometry.fitting import HeightPlane, robust_height_plane
+from spine_node.geometry.fitting import HeightPlane, bowl_terms, robust_height_plane, robust_surface
 from spine_node.imaging.components import Blob
 from spine_node.imaging.surface import Field, column_crossings
 from spine_node.imaging.volume import FloatArray
@@ -85,11 +85,11 @@ def find_plates(level: str, body: Blob, field: Field, centre_mm: FloatArray, axe
     axes : ndarray, shape (3, 3)
         First guess of left, posterior, cranial; columns, LPS.
     """
-    planes: dict[str, HeightPlane] = {}
-    reasons: dict[str, str] = {}
     cast = _cast(body, field, centre_mm, axes)
     for _ in range(_PASSES):
-        planes, reasons = _fit(level, body, cast)
+        used, reasons = _columns(level, body, cast)
+        planes, degenerate = _coarse(level, body, cast, used)
+        reasons |= degenerate
         if not planes:
             return Plates(None, None, None, reasons)
         cranial = unit(np.sum([_normal(cast, p) for p in planes.values()], axis=0))
@@ -97,8 +97,8 @@ def find_plates(level: str, body: Blob, field: Field, centre_mm: FloatArray, axe
         if turn < _SETTLED_DEG:
             break
         cast = _cast(body, field, centre_mm, axes_from(cranial, cast.axes[:, 1]))
-    planes, reasons = _fit(level, body, cast, finely=True)
-    plates = {which: _plate(which, body, field, cast, plane) for which, plane in planes.items()}
+        used, reasons = _columns(level, body, cast)
+    plates = {which: _plate(which, body, cast, used[which]) for which in planes if which in used}
     normals = [plate.normal for plate in plates.values()]
     return Plates(
         plates.get("superior"),
@@ -108,13 +108,19 @@ def find_plates(level: str, body: Blob, field: Field, centre_mm: FloatArray, axe
     )
 
 
-def with_edges(plate: Endplate, which: str, body: Blob, field: Field, posterior: FloatArray) -> Endplate:
-    """The same plate with its edges on the chords along and across this posterior direction."""
+def with_edges(
+    plate: Endplate, which: str, body: Blob, field: Field, centre_mm: FloatArray, posterior: FloatArray
+) -> Endplate:
+    """The same plate with its edges on the chords along and across this posterior direction.
+
+    `centre_mm` is the centroid of the body, LPS.
+    """
     axes = axes_from(plate.normal, posterior)
     inward = -plate.normal if which == "superior" else plate.normal
     depth = probe_depth_mm(body.grid, plate.normal)
+    middle = float((centre_mm - plate.centre_mm) @ inward)
     anterior, back, left, right = (
-        plate.centre_mm + rim_mm(field, plate.centre_mm, inward, direction, depth, "last") * direction
+        plate.centre_mm + rim_mm(field, plate.centre_mm, inward, direction, depth, middle) * direction
         for direction in (-axes[:, 1], axes[:, 1], axes[:, 0], -axes[:, 0])
     )
     return replace(plate, anterior_mm=anterior, posterior_mm=back, left_mm=left, right_mm=right)
@@ -135,11 +141,9 @@ def _cast(body: Blob, field: Field, centre_mm: FloatArray, axes: FloatArray) -> 
     return _Cast(centre_mm, axes, base, {"superior": highest, "inferior": lowest}, tall)
 
 
-def _fit(
-    level: str, body: Blob, cast: _Cast, *, finely: bool = False
-) -> tuple[dict[str, HeightPlane], dict[str, str]]:
-    """Plane of each plate over its columns, and reasons for those without."""
-    planes: dict[str, HeightPlane] = {}
+def _columns(level: str, body: Blob, cast: _Cast) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """The columns that each plate is fitted to, and reasons for plates without."""
+    used: dict[str, np.ndarray] = {}
     reasons: dict[str, str] = {}
     if cast.footprint.sum() < 12:
         return {}, {w: f"{level} {w} endplate: too few columns cross the body" for w in cast.ends}
@@ -150,30 +154,32 @@ def _fit(
     radius = np.sqrt(np.einsum("ni,ij,nj->n", away, np.linalg.inv(spread), away)) / 2
     shorter = 2 * float(np.sqrt(np.linalg.eigvalsh(spread)[0]))
     rim = float(np.clip(1 - EDGE_VOXELS * body.grid.spacing_mm.max() / shorter, LEAST_RIM, RIM))
-    step = STAIR * along_mm(body.grid, cast.axes[:, 2])
-    for which, ends in cast.ends.items():
+    for which in cast.ends:
         if which == "superior" and level == "C2":
             reasons[which] = "C2 has no superior endplate: the dens stands there"
             continue
-        used = cast.footprint & (radius < rim)
+        inner = cast.footprint & (radius < rim)
         if which == "superior" and level in UNCINATE_LEVELS:
-            used &= np.abs(away[:, 0]) < UNCUS * 2 * np.sqrt(spread[0, 0])
-        cut = body.at_edge(body.grid.to_index(cast.points_mm(which)[used])).mean()
+            inner &= np.abs(away[:, 0]) < UNCUS * 2 * np.sqrt(spread[0, 0])
+        cut = body.at_edge(body.grid.to_index(cast.points_mm(which)[inner])).mean()
         if cut > CUT_FRACTION:
             reasons[which] = f"{level} {which} endplate is cut by the field's edge"
             continue
+        used[which] = inner
+    return used, reasons
+
+
+def _coarse(
+    level: str, body: Blob, cast: _Cast, used: dict[str, np.ndarray]
+) -> tuple[dict[str, HeightPlane], dict[str, str]]:
+    """Planes through the columns' ends as they are: enough to turn the columns by."""
+    planes: dict[str, HeightPlane] = {}
+    reasons: dict[str, str] = {}
+    step = STAIR * along_mm(body.grid, cast.axes[:, 2])
+    for which, inner in used.items():
         try:
-            planes[which] = (
-                plane_without_stairs(
-                    body.grid,
-                    cast.centre_mm,
-                    cast.axes,
-                    cast.base[used],
-                    ends[used],
-                    bone_below=which == "superior",
-                )
-                if finely
-                else robust_height_plane(cast.base[used], ends[used], scale_floor_mm=step)
+            planes[which] = robust_height_plane(
+                cast.base[inner], cast.ends[which][inner], scale_floor_mm=step
             )
         except DegenerateGeometry as error:
             reasons[which] = f"{level} {which} endplate: {error}"
@@ -184,15 +190,37 @@ def _normal(cast: _Cast, plane: HeightPlane) -> FloatArray:
     return unit(cast.axes @ np.array([-plane.slope[0], -plane.slope[1], 1.0]))
 
 
-def _plate(which: str, body: Blob, field: Field, cast: _Cast, plane: HeightPlane) -> Endplate:
-    ends = cast.ends[which]
+def _plate(which: str, body: Blob, cast: _Cast, used: np.ndarray) -> Endplate:
+    """The plate through columns freed from stairs; its edges are still its centre."""
+    step = STAIR * along_mm(body.grid, cast.axes[:, 2])
+    ends, base = cast.ends[which], cast.base[used]
+    freed = heights_without_stairs(
+        body.grid, cast.centre_mm, cast.axes, base, ends[used], bone_below=which == "superior"
+    )
+    plane = robust_height_plane(base, freed, scale_floor_mm=step)
+    rough = _about_a_dish(base, freed, step)
     near = cast.footprint & (np.abs(ends - plane.at(cast.base)) < PLATE_BAND_MM)
-    base = cast.base[near].mean(axis=0)
-    centre = cast.centre_mm + cast.axes @ np.array([*base, float(plane.at(base))])
+    middle = cast.base[near].mean(axis=0)
+    centre = cast.centre_mm + cast.axes @ np.array([*middle, float(plane.at(middle))])
     normal = _normal(cast, plane)
     # The height leans against the normal by half the wedge at most: the residual is taken as it is.
-    voxel = along_mm(body.grid, normal)
-    seen = cast.footprint & np.isfinite(ends)
-    surface = cast.points_mm(which)[seen]
-    bare = Endplate(centre, normal, plane.residual_mm, centre, centre, centre, centre, voxel, surface)
-    return with_edges(bare, which, body, field, cast.axes[:, 1])
+    return Endplate(
+        centre,
+        normal,
+        plane.residual_mm,
+        centre,
+        centre,
+        centre,
+        centre,
+        voxel_mm=along_mm(body.grid, normal),
+        scatter_mm=float(np.sqrt(np.mean(np.minimum(np.abs(rough), PLATE_BAND_MM) ** 2))),
+        surface_mm=cast.centre_mm + np.column_stack([base, freed]) @ cast.axes.T,
+    )
+
+
+def _about_a_dish(base: FloatArray, heights: FloatArray, floor_mm: float) -> FloatArray:
+    """Distances of heights to the smooth surface through them, shape (n,): a bowl, its rim flat or steep."""
+    away = base - base.mean(axis=0)
+    r2 = np.einsum("ni,ij,nj->n", away, np.linalg.inv(np.cov(base.T)), away) / 4
+    _, rough = robust_surface(np.column_stack([bowl_terms(away), r2**2]), heights, scale_floor_mm=floor_mm)
+    return rough

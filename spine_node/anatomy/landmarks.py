@@ -38,6 +38,9 @@ class Endplate:
         The plate's edges on its midsagittal and midcoronal chords, LPS.
     voxel_mm : float
         How far the voxels it was found in reach along its normal; 0 when the plate is given.
+    scatter_mm : float or None
+        RMS distance of those points to the smooth surface through them, which may be hollow: what the
+        outline errs by. None where only the residual is known.
     surface_mm : ndarray, shape (n, 3)
         Points of the bone's surface there, LPS: heights are read between surfaces, which are hollow.
         Empty where only the plane is known.
@@ -51,6 +54,7 @@ class Endplate:
     left_mm: FloatArray
     right_mm: FloatArray
     voxel_mm: float = 0.0
+    scatter_mm: float | None = None
     surface_mm: FloatArray = field(default_factory=lambda: np.zeros((0, 3)))
 
     def __post_init__(self) -> None:

@@ -24,9 +24,8 @@ POSTERIOR_CUT_MM2 = 100.0
 ROUGH_PLATE_MM = 1.5
 """Scatter of an endplate from which it is called uneven (dome, erosion, poor segmentation)."""
 
-AXES_DEG, UNLIKE_DEG = 0.4, 3.0
-"""Standard deviation of the rotation of a vertebra that is its own mirror image, and how it grows with the
-part in which left and right differ."""
+UNLIKE_DEG = 3.0
+"""Rotation is less well known where left and right differ: degrees for the part that does."""
 
 FACES = 2 / 3
 """Area of a surface over that of the voxels' faces on it, on average over its directions."""
@@ -68,7 +67,9 @@ def locate_vertebra(piece: Pieces, guess: FloatArray, image: Volume | None = Non
     posterior = guess[:, 1] if axes is None else axes[:, 1]
     edged: dict[str, Endplate | None] = {}
     for which, plate in (("superior", plates.superior), ("inferior", plates.inferior)):
-        edged[which] = None if plate is None else with_edges(plate, which, body, field, posterior)
+        edged[which] = (
+            None if plate is None else with_edges(plate, which, body, field, piece.centre_mm, posterior)
+        )
         if plate is not None and plate.residual_mm > ROUGH_PLATE_MM:
             said.append(
                 f"{level} {which} endplate is uneven: its surface scatters by {plate.residual_mm:.1f} mm."
@@ -88,7 +89,7 @@ def locate_vertebra(piece: Pieces, guess: FloatArray, image: Volume | None = Non
         edged["superior"],
         edged["inferior"],
         axes,
-        axes_deg=0.0 if axes is None else AXES_DEG + UNLIKE_DEG * (1 - likeness),
+        axes_deg=0.0 if axes is None else max(UNLIKE_DEG * (1 - likeness), 0.01),
         canal=canal,
         body_mm3=body.volume_mm3,
         whole_mm3=None if piece.posterior is None else body.volume_mm3 + piece.posterior.volume_mm3,

@@ -89,6 +89,20 @@ def robust_height_bowl(uv: FloatArray, heights: FloatArray, *, scale_floor_mm: f
     return _biweight(bowl_terms(uv), heights, scale_floor_mm)[0]
 
 
+def robust_surface(
+    terms: FloatArray, heights: FloatArray, *, scale_floor_mm: float = 0.1
+) -> tuple[FloatArray, FloatArray]:
+    """Coefficients, shape (k,), of the terms, shape (n, k), that most heights agree on, and residuals (n,).
+
+    Raises
+    ------
+    DegenerateGeometry
+        If the points do not determine them.
+    """
+    solution, residuals, _ = _biweight(terms, heights, scale_floor_mm)
+    return solution, residuals
+
+
 def bowl_terms(uv: FloatArray) -> FloatArray:
     """What the coefficients of a bowl multiply, shape (n, 2) to (n, 6)."""
     u, v = uv[..., 0], uv[..., 1]

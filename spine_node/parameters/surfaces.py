@@ -11,7 +11,7 @@ from spine_node.parameters.view import Plate, View
 BAND = 0.2
 """Half width of the band that a height is read in, as a part of the extent across it."""
 
-FEWEST_POINTS = 4
+FEWEST_POINTS, ENOUGH_POINTS = 6, 20
 """Fewer points of the surface in the window say nothing; the plane stands in."""
 
 
@@ -22,6 +22,7 @@ def height_over(
     foot: FloatArray,
     along: FloatArray,
     window: tuple[FloatArray, FloatArray],
+    banded: int | None = None,
 ) -> FloatArray:
     """Height of a plate's surface over points, along a direction, mm, shape (n,).
 
@@ -34,28 +35,42 @@ def height_over(
     foot, along : ndarray, shape (n, 3)
         The points and the unit direction of height, LPS.
     window : two ndarray, shape (3,)
-        Half sides of the window around the foot in which the surface is averaged, as vectors, LPS.
+        Half sides of the window around the foot that the surface is fitted in, as vectors, LPS.
+    banded : int, optional
+        The side of the window over which the surface is averaged; at the foot only where it is None.
     """
     slant = (plate.normal * along).sum(axis=1)
     flat = ((plate.centre - foot) * plate.normal).sum(axis=1)
-    hollow = _above_plane(plate, foot[0], along[0], window)
-    drawn = view.scatter(name, 1, uncertainty.surface_sigma_mm(plate.given))[:, 0]
+    hollow = _above_plane(plate, foot[0], along[0], window, banded)
+    drawn = view.scatter(name, 1, uncertainty.surface_sigma_mm(plate.given, view.noise_mm))[:, 0]
     return np.asarray((flat + hollow + drawn) / slant)
 
 
 def _above_plane(
-    plate: Plate, foot: FloatArray, along: FloatArray, window: tuple[FloatArray, FloatArray]
+    plate: Plate,
+    foot: FloatArray,
+    along: FloatArray,
+    window: tuple[FloatArray, FloatArray],
+    banded: int | None,
 ) -> float:
-    """Mean distance of the surface near a place from the plate's plane, along its normal, mm."""
+    """Distance of the surface at a place from the plate's plane, along its normal, mm.
+
+    A plane, or where points abound a bowl, is fitted across the window: near the rim the window has points
+    on one side only.
+    """
     points = plate.given.surface_mm
     if not len(points):
         return 0.0
     away = points - foot
     away = away - (away @ along)[:, None] * along
-    near = np.ones(len(points), bool)
-    for side in window:
-        half = float(np.linalg.norm(side))
-        near &= np.abs(away @ side) <= half**2
+    half = np.array([np.linalg.norm(side) for side in window])
+    across = np.column_stack([away @ side for side in window]) / half
+    near = (np.abs(across) <= half).all(axis=1)
     if near.sum() < FEWEST_POINTS:
         return 0.0
-    return float(np.mean((points[near] - plate.given.centre_mm) @ plate.given.normal))
+    above = (points[near] - plate.given.centre_mm) @ plate.given.normal
+    flat = [np.ones(int(near.sum())), *across[near].T]
+    hollow = [*across[near].T ** 2] if near.sum() >= ENOUGH_POINTS else []
+    terms = np.column_stack([*flat, *hollow])
+    fit = np.linalg.lstsq(terms, above, rcond=1e-6)[0]
+    return float(fit[0] + (fit[3 + banded] * half[banded] ** 2 / 3 if banded is not None and hollow else 0.0))

@@ -1,12 +1,15 @@
 """How well landmarks are known, and what else they may as well have been.
 
-Every landmark carries the scatter of the surface it was fitted to. From it follows the standard
-deviation of its place and direction; a stack of draws of all landmarks then goes through the very
-formulas that measure, so that each number, however it is made, has its own spread.
+The outline of a label map errs smoothly: neighbouring points go up and down together, so a small plate
+is tipped as a whole and shows nothing of it, while a large one shows the ripple. So one number is made for
+the whole spine: how far its outlines err, from what all plates scatter about smooth surfaces. From it, and
+from each landmark's size, follow the standard deviations of places and directions. A stack of draws of all
+landmarks then goes through the very formulas that measure, so that each number, however it is made, has
+its own spread.
 
-Surface errors of a segmentation are smooth: neighbouring points err together, so their number says
-little. They are counted as one independent point for each patch of `PATCH_MM` squared. The vertical, the
-posture and a wrong level are not in these figures.
+The constants were fitted to random phantoms with exact outlines and with outlines that err by 0.5 mm RMS
+over some 8 mm (`tests/benchmarks/bench_accuracy.py`). The vertical, the posture and a wrong level are not
+in these figures.
 """
 
 from __future__ import annotations
@@ -23,31 +26,35 @@ DRAWS = 100
 """Pairs of draws: what is drawn is drawn with both signs, so that the mean is what was located."""
 
 PATCH_MM = 12.0
-"""Side of the patch in which surface errors go together."""
+"""Side of the patch in which outline errors go together."""
 
-SURFACE_MM = 0.12
-"""No surface is known more closely than this, however smooth it is, where the voxels are small."""
+TIPPED_MM = 8.7
+"""A plate much smaller than a ripple is tipped by the ripple's slope: its height over this length."""
 
-VOXEL_PART = 0.12
-"""The same in voxels: what is left of the stairs of a plate along thick slices."""
+RIPPLE, RIPPLE_POWER = 0.0095, 1.6
+"""Part of the outline's variance that a plate shows about its own smooth surface: the factor times its
+number of patches to this power."""
 
-RIM_MM, RIM_PART = 0.25, 0.2
-"""The same along a plate, in mm and in voxels: its edge is rounded, its outline a matter of a voxel."""
+FLOOR_MM, FLOOR_PART = 0.02, 0.045
+"""No outline is known better than this: in mm, and in voxels."""
 
-CREST_MM = 0.4
+SMOOTH_PART = 0.08
+"""Scatter, in voxels, that an exact outline shows: it tells of no error."""
+
+RIM_MM = 0.12
+"""An edge is known less well than a surface: it is where two of them meet."""
+
+CREST_MM = 0.3
 """A highest point is one place on a surface, not the mean of many."""
 
-FRAME_DEG = 0.3
-"""A vertebra's mirror plane is never known more closely about its axis."""
+AXIAL_DEG, AXIAL_DEG_PER_MM = 0.2, 1.2
+"""Rotation of a vertebra: at least this, and so much for each mm that the outline errs by."""
+
+YAW_DEG = {"PATIENT": 0.0, "SACRUM": 3.0, "SCANNER": 7.0}
+"""How far a patient stands turned from the direction that a frame takes for forward, one standard deviation:
+none with both femoral heads; the sacrum's own asymmetry; people in a scanner."""
 
 Z_95 = 1.96
-
-
-def known_exactly(spine: Spine) -> bool:
-    """Whether every landmark is given, none fitted: then there is nothing to draw."""
-    plates = [p for v in spine.vertebrae for p in (v.superior, v.inferior)] + [spine.s1]
-    scatter = [p.residual_mm for p in (*plates, *spine.heads.values()) if p is not None]
-    return not any(scatter)
 
 
 def draws(name: str, columns: int) -> FloatArray:
@@ -67,33 +74,50 @@ def spread(values: FloatArray) -> float:
     return float(np.sqrt(np.mean((values[1:] - values[0]) ** 2)))
 
 
-def tilt_sigma_deg(plate: Endplate, plane: str) -> float:
+def outline_noise_mm(spine: Spine) -> float:
+    """How far the outlines of this spine err, RMS over the surface; 0 where all landmarks are given."""
+    plates = [p for p in _plates(spine) if p.residual_mm > 0]
+    if not plates:
+        heads = [h.residual_mm for h in spine.heads.values()]
+        return max(heads, default=0.0)
+    floor = max(math.hypot(FLOOR_MM, FLOOR_PART * p.voxel_mm) for p in plates)
+    shown = sum(max(_scatter_mm(p) ** 2 - (SMOOTH_PART * p.voxel_mm) ** 2, 0.0) for p in plates)
+    part = sum(min(RIPPLE * _patches(p) ** RIPPLE_POWER, 1.0) for p in plates)
+    return math.sqrt(floor**2 + shown / part)
+
+
+def tilt_sigma_deg(plate: Endplate, plane: str, noise_mm: float) -> float:
     """Standard deviation of an endplate's angle, as seen in its own "sagittal" or "coronal" plane."""
     depth, width = _extent_mm(plate)
     along = (depth if plane == "sagittal" else width) / 4  # standard deviation over an ellipse
-    return math.degrees(math.atan2(_scatter_mm(plate), along * math.sqrt(_patches(plate))))
+    lever = math.sqrt(0.8 * along**2 * _patches(plate) + TIPPED_MM**2)
+    return math.degrees(math.atan2(_noise_mm(plate, noise_mm), lever))
 
 
-def height_sigma_mm(plate: Endplate) -> float:
+def height_sigma_mm(plate: Endplate, noise_mm: float) -> float:
     """Standard deviation of an endplate's place along its normal."""
-    return _scatter_mm(plate) / math.sqrt(_patches(plate))
+    return _noise_mm(plate, noise_mm) / math.sqrt(1 + _patches(plate))
 
 
-def surface_sigma_mm(plate: Endplate) -> float:
+def surface_sigma_mm(plate: Endplate, noise_mm: float) -> float:
     """Standard deviation of the surface's place at one point of an endplate, beside that of its plane."""
-    return _scatter_mm(plate) / math.sqrt(2)
+    patches = _patches(plate)
+    return 0.75 * _noise_mm(plate, noise_mm) * math.sqrt(patches / (1 + patches))
 
 
-def edge_sigma_mm(plate: Endplate) -> float:
+def edge_sigma_mm(plate: Endplate, noise_mm: float) -> float:
     """Standard deviation of an endplate's edge within its plane."""
-    floor = math.hypot(RIM_MM, RIM_PART * plate.voxel_mm)
-    return math.hypot(plate.residual_mm, floor) if plate.residual_mm > 0 else 0.0
+    return math.hypot(noise_mm, RIM_MM * max(plate.voxel_mm, 0.5)) if plate.residual_mm > 0 else 0.0
 
 
-def centroid_sigma_mm(vertebra: Vertebra) -> float:
+def centroid_sigma_mm(noise_mm: float) -> float:
     """Standard deviation of a body's centroid along any direction."""
-    seen = [p for p in (vertebra.superior, vertebra.inferior) if p is not None]
-    return float(np.mean([_scatter_mm(p) for p in seen])) / 2 if seen else 0.0
+    return noise_mm / 4
+
+
+def tip_sigma_mm(noise_mm: float) -> float:
+    """Standard deviation of the tip of the dens."""
+    return math.hypot(0.8 * noise_mm, RIM_MM) if noise_mm > 0 else 0.0
 
 
 def head_sigma_mm(head: FemoralHead) -> float:
@@ -101,22 +125,29 @@ def head_sigma_mm(head: FemoralHead) -> float:
     if head.residual_mm == 0:
         return 0.0
     patches = max(2 * math.pi * head.radius_mm**2 / PATCH_MM**2, 4.0)
-    return math.hypot(head.residual_mm, SURFACE_MM) * math.sqrt(3 / patches)
+    return math.hypot(head.residual_mm, RIM_MM) * math.sqrt(3 / patches)
 
 
-def axial_sigma_deg(vertebra: Vertebra) -> float:
+def axial_sigma_deg(vertebra: Vertebra, noise_mm: float) -> float:
     """Standard deviation of a vertebra's axes about its own Z."""
-    return math.hypot(vertebra.axes_deg, FRAME_DEG) if vertebra.axes_deg > 0 else 0.0
+    if vertebra.axes_deg == 0:
+        return 0.0
+    return math.hypot(vertebra.axes_deg, AXIAL_DEG, AXIAL_DEG_PER_MM * noise_mm)
 
 
-def canal_sigma_mm(canal: Canal) -> float:
+def canal_sigma_mm(canal: Canal, noise_mm: float) -> float:
     """Standard deviation of a point on the canal's walls."""
-    return math.hypot(canal.residual_mm, RIM_MM) if canal.residual_mm > 0 else 0.0
+    return math.hypot(noise_mm, RIM_MM) if canal.residual_mm > 0 else 0.0
 
 
-def volume_sigma_mm3(vertebra: Vertebra) -> float:
-    """Standard deviation of a body's volume: an outline that errs as a whole by a part of a voxel."""
-    return SURFACE_MM * vertebra.surface_mm2 / 2
+def volume_sigma_mm3(vertebra: Vertebra, noise_mm: float) -> float:
+    """Standard deviation of a body's volume: as many patches go up as down, but not quite."""
+    return noise_mm * PATCH_MM * math.sqrt(vertebra.surface_mm2)
+
+
+def _plates(spine: Spine) -> list[Endplate]:
+    plates = [p for v in spine.vertebrae for p in (v.superior, v.inferior)] + [spine.s1]
+    return [p for p in plates if p is not None]
 
 
 def _extent_mm(plate: Endplate) -> tuple[float, float]:
@@ -126,11 +157,15 @@ def _extent_mm(plate: Endplate) -> tuple[float, float]:
 
 def _patches(plate: Endplate) -> float:
     depth, width = _extent_mm(plate)
-    return max(math.pi / 4 * depth * width / PATCH_MM**2, 2.0)
+    return max(math.pi / 4 * depth * width / PATCH_MM**2, 1.0)
 
 
 def _scatter_mm(plate: Endplate) -> float:
-    """A given landmark (residual 0) has no scatter; a fitted one never less than the floor."""
+    return plate.residual_mm if plate.scatter_mm is None else plate.scatter_mm
+
+
+def _noise_mm(plate: Endplate, noise_mm: float) -> float:
+    """The spine's noise, or more where a plate is rougher than that explains; none of a given plate."""
     if plate.residual_mm == 0:
         return 0.0
-    return math.hypot(plate.residual_mm, SURFACE_MM, VOXEL_PART * plate.voxel_mm)
+    return math.hypot(noise_mm, max(_scatter_mm(plate) - noise_mm, 0.0))

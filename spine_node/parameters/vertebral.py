@@ -26,7 +26,7 @@ PLACES: dict[str, tuple[float, float]] = {
 }
 """Where heights are read: parts of the width from the right and of the depth from the front."""
 
-ALONG_MM, ALONG_PART = 1.5, 0.08
+ALONG_MM, ALONG_PART = 3.0, 0.12
 """Half length of the window along the direction in which places differ: at least mm, else part of it."""
 
 USUAL_AP: dict[str, float] = {
@@ -76,8 +76,9 @@ def body_height(key: str) -> Callable[[View, str], Reading]:
             window = (max(ALONG_MM, ALONG_PART * width) * x, BAND * depth * y)
         else:
             window = (BAND * width * x, max(ALONG_MM, ALONG_PART * depth) * y)
+        banded = 1 if key in ("VBH_LEFT", "VBH_RIGHT") else 0
         above, below = (
-            height_over(view, f"{level} {which} {key}", plate, foot, up, window)
+            height_over(view, f"{level} {which} {key}", plate, foot, up, window, banded)
             for which, plate in (("superior", top), ("inferior", bottom))
         )
         ends = np.stack([foot[0] + below[0] * up[0], foot[0] + above[0] * up[0]])
@@ -222,7 +223,7 @@ def _distance(level: str, first: FloatArray, second: FloatArray) -> Reading:
 def _volume(view: View, vertebra: Vertebra, volume_mm3: float | None, share: float) -> Reading:
     if volume_mm3 is None:
         raise Missing(f"{vertebra.level} is given as landmarks, without its voxels")
-    sigma = share * uncertainty.volume_sigma_mm3(vertebra)
+    sigma = share * uncertainty.volume_sigma_mm3(vertebra, view.noise_mm)
     values = volume_mm3 + view.scatter(f"{vertebra.level} volume", 1, sigma)[:, 0]
     return Reading(values / 1000, level=vertebra.level)
 

@@ -103,6 +103,8 @@ class View:
     spine : Spine
     axes : ndarray, shape (n, 3, 3)
         Columns: left, posterior, superior of the patient, LPS.
+    noise_mm : float
+        How far the outlines that the landmarks come from err, RMS.
     rows : int
         n, the height of every stack: 1 where all landmarks are given.
     frame : str
@@ -111,7 +113,8 @@ class View:
 
     def __init__(self, spine: Spine) -> None:
         self.spine = spine
-        self.rows = 1 if uncertainty.known_exactly(spine) else 1 + 2 * uncertainty.DRAWS
+        self.noise_mm = uncertainty.outline_noise_mm(spine)
+        self.rows = 1 if self.noise_mm == 0 else 1 + 2 * uncertainty.DRAWS
         self._heads = {side: self._head(head) for side, head in spine.heads.items()}
         self._plates: dict[tuple[str, str], Plate] = {}
         self._axes: dict[str, FloatArray] = {}
@@ -131,8 +134,9 @@ class View:
                 break
         else:  # the vertical is the scanner's x axis: a patient on the side
             self.frame, x = SCANNER, across([0.0, 0.0, 1.0], z)
-        x = np.broadcast_to(x, (self.rows, 3))
-        up = np.broadcast_to(z, x.shape)
+        up = np.broadcast_to(z, (self.rows, 3))
+        yaw = np.radians(self.scatter("yaw", 1, uncertainty.YAW_DEG[self.frame]))
+        x = np.cos(yaw) * x + np.sin(yaw) * np.cross(up, x)
         self.axes: FloatArray = np.stack([x, np.cross(up, x), up], axis=-1)
 
     def _between_heads(self) -> FloatArray | None:
@@ -192,7 +196,7 @@ class View:
         """Most cranial point of the dens."""
         if self.spine.dens_tip_mm is None:
             raise Missing(self.reason("C2.dens", "dens of C2"))
-        sigma = uncertainty.centroid_sigma_mm(self.vertebra("C2"))
+        sigma = uncertainty.tip_sigma_mm(self.noise_mm)
         return np.asarray(self.spine.dens_tip_mm + self.scatter("dens", 3, sigma))
 
     def vertebra(self, level: str) -> Vertebra:
@@ -207,7 +211,7 @@ class View:
         vertebra = self.vertebra(level)
         if f"{level}.body" in self.spine.missing:
             raise Missing(self.spine.missing[f"{level}.body"])
-        sigma = uncertainty.centroid_sigma_mm(vertebra)
+        sigma = uncertainty.centroid_sigma_mm(self.noise_mm)
         return np.asarray(vertebra.body_centre_mm + self.scatter(f"{level} body", 3, sigma))
 
     def s1(self) -> Plate:
@@ -266,7 +270,7 @@ class View:
             raise Missing(
                 self.reason(key if key in self.spine.missing else f"{level}.axes", f"{level} canal")
             )
-        drawn = self.scatter(f"{level} canal {what}", 6, uncertainty.canal_sigma_mm(canal))
+        drawn = self.scatter(f"{level} canal {what}", 6, uncertainty.canal_sigma_mm(canal, self.noise_mm))
         return first + drawn[:, :3], second + drawn[:, 3:]
 
     def _head(self, head: FemoralHead) -> FloatArray:
@@ -279,10 +283,10 @@ class View:
         back = across(plate.posterior_mm - plate.anterior_mm, n)
         aside = np.cross(back, n)
         z = self.scatter(name, 9, 1.0 if plate.residual_mm > 0 else 0.0)
-        tip = np.radians(uncertainty.tilt_sigma_deg(plate, "sagittal")) * z[:, :1]
-        lean = np.radians(uncertainty.tilt_sigma_deg(plate, "coronal")) * z[:, 1:2]
-        edge = uncertainty.edge_sigma_mm(plate)
-        up = uncertainty.height_sigma_mm(plate) * z[:, 2:3] * n
+        tip = np.radians(uncertainty.tilt_sigma_deg(plate, "sagittal", self.noise_mm)) * z[:, :1]
+        lean = np.radians(uncertainty.tilt_sigma_deg(plate, "coronal", self.noise_mm)) * z[:, 1:2]
+        edge = uncertainty.edge_sigma_mm(plate, self.noise_mm)
+        up = uncertainty.height_sigma_mm(plate, self.noise_mm) * z[:, 2:3] * n
         # the centre is the middle of its edges, each of which errs by itself
         shift = up + edge / np.sqrt(2) * (z[:, 3:4] * back + z[:, 4:5] * aside)
         edges = []
@@ -298,7 +302,9 @@ class View:
         x, y, z = vertebra.axes.T
         normals = [self.plate(level, which).normal for which, _ in _named(vertebra)]
         tipped = z + np.mean([n - n[0] for n in normals], axis=0) if normals else np.tile(z, (self.rows, 1))
-        turn = np.radians(self.scatter(f"{level} axes", 1, uncertainty.axial_sigma_deg(vertebra)))
+        turn = np.radians(
+            self.scatter(f"{level} axes", 1, uncertainty.axial_sigma_deg(vertebra, self.noise_mm))
+        )
         return axes_from(tipped, y - turn * x)
 
     @cached_property
