@@ -11,7 +11,7 @@ import numpy as np
 
 from spine_node.anatomy.landmarks import Endplate
 from spine_node.anatomy.rims import along_mm, probe_depth_mm, rim_mm
-from spine_node.anatomy.stairs import STAIR, heights_without_stairs
+from spine_node.anatomy.stairs import STAIR, heights_without_stairs, unresolved_mm
 from spine_node.geometry.directions import DegenerateGeometry, axes_from, unit
 from spine_node.geometry.fitting import HeightPlane, bowl_terms, robust_height_plane, robust_surface
 from spine_node.imaging.components import Blob
@@ -203,6 +203,7 @@ def _plate(which: str, body: Blob, cast: _Cast, used: np.ndarray) -> Endplate:
     middle = cast.base[near].mean(axis=0)
     centre = cast.centre_mm + cast.axes @ np.array([*middle, float(plane.at(middle))])
     normal = _normal(cast, plane)
+    surface = cast.centre_mm + np.column_stack([base, freed]) @ cast.axes.T
     # The height leans against the normal by half the wedge at most: the residual is taken as it is.
     return Endplate(
         centre,
@@ -214,7 +215,8 @@ def _plate(which: str, body: Blob, cast: _Cast, used: np.ndarray) -> Endplate:
         centre,
         voxel_mm=along_mm(body.grid, normal),
         scatter_mm=float(np.sqrt(np.mean(np.minimum(np.abs(rough), PLATE_BAND_MM) ** 2))),
-        surface_mm=cast.centre_mm + np.column_stack([base, freed]) @ cast.axes.T,
+        unresolved_mm=unresolved_mm(body.grid, surface, normal),
+        surface_mm=surface,
     )
 
 

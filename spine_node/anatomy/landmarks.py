@@ -41,6 +41,9 @@ class Endplate:
     scatter_mm : float or None
         RMS distance of those points to the smooth surface through them, which may be hollow: what the
         outline errs by. None where only the residual is known.
+    unresolved_mm : float
+        Rise from one end of the plate to the other that the voxels leave open, one standard deviation: a
+        flat plate along the slices may be a single stair.
     surface_mm : ndarray, shape (n, 3)
         Points of the bone's surface there, LPS: heights are read between surfaces, which are hollow.
         Empty where only the plane is known.
@@ -55,6 +58,7 @@ class Endplate:
     right_mm: FloatArray
     voxel_mm: float = 0.0
     scatter_mm: float | None = None
+    unresolved_mm: float = 0.0
     surface_mm: FloatArray = field(default_factory=lambda: np.zeros((0, 3)))
 
     def __post_init__(self) -> None:

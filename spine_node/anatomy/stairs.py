@@ -21,6 +21,9 @@ must not be taken for outliers."""
 
 PASSES = 3
 
+OPEN_PART, OPEN_POWER = 0.4, 1.5
+"""What a single layer leaves open, in voxels, and how that falls with the number of layers crossed."""
+
 _REACH_VOXELS = 4
 """Beyond it a step no longer touches the smoothed crossing."""
 
@@ -59,13 +62,52 @@ def plane_without_stairs(
     DegenerateGeometry
         If the columns do not determine a surface.
     """
+    freed = heights_without_stairs(grid, centre_mm, axes, base, heights, bone_below=bone_below)
+    return robust_height_plane(base, freed, scale_floor_mm=STAIR * along_mm(grid, axes[:, 2]))
+
+
+def heights_without_stairs(
+    grid: Grid,
+    centre_mm: FloatArray,
+    axes: FloatArray,
+    base: FloatArray,
+    heights: FloatArray,
+    *,
+    bone_below: bool,
+) -> FloatArray:
+    """The same heights freed from the mask's stairs, shape (n,), mm; arguments of `plane_without_stairs`.
+
+    Raises
+    ------
+    DegenerateGeometry
+        If the columns do not determine a surface.
+    """
     voxel = along_mm(grid, axes[:, 2])
-    floor = STAIR * voxel
     freed = heights
     for _ in range(PASSES):
-        bowl = robust_height_bowl(base, freed, scale_floor_mm=floor)
+        bowl = robust_height_bowl(base, freed, scale_floor_mm=STAIR * voxel)
         freed = heights - _stairs_mm(grid, centre_mm, axes, base, bowl, voxel, bone_below=bone_below)
-    return robust_height_plane(base, freed, scale_floor_mm=floor)
+    return freed
+
+
+def unresolved_mm(grid: Grid, surface_mm: FloatArray, normal: FloatArray) -> float:
+    """Rise over a surface that its voxels leave open, one standard deviation, mm.
+
+    Where a surface spans less than a layer of voxels there is one stair or none, and any rise up to a
+    layer or so would have made the same; the more layers it crosses, the less is open.
+
+    Parameters
+    ----------
+    grid : Grid
+    surface_mm : ndarray, shape (n, 3)
+        Points of the surface, LPS.
+    normal : ndarray, shape (3,)
+        Its unit normal, LPS.
+    """
+    directions = grid.affine[:3, :3] / grid.spacing_mm
+    layer = int(np.argmax(np.abs(normal @ directions)))
+    low, high = np.percentile(grid.to_index(surface_mm)[:, layer], (2, 98))
+    return float(OPEN_PART * grid.spacing_mm[layer] / max(float(high - low), 1.0) ** OPEN_POWER)
 
 
 def _stairs_mm(

@@ -67,10 +67,16 @@ def locate_vertebra(piece: Pieces, guess: FloatArray, image: Volume | None = Non
     posterior = guess[:, 1] if axes is None else axes[:, 1]
     edged: dict[str, Endplate | None] = {}
     for which, plate in (("superior", plates.superior), ("inferior", plates.inferior)):
-        edged[which] = (
-            None if plate is None else with_edges(plate, which, body, field, piece.centre_mm, posterior)
-        )
-        if plate is not None and plate.residual_mm > ROUGH_PLATE_MM:
+        edged[which] = None
+        if plate is None:
+            continue
+        whole = with_edges(plate, which, body, field, piece.centre_mm, posterior)
+        ends = np.stack([whole.anterior_mm, whole.posterior_mm, whole.left_mm, whole.right_mm])
+        if body.at_edge(body.grid.to_index(ends)).any():
+            missing[f"{level}.{which}"] = f"{level} {which} endplate is cut by the field's edge"
+            continue
+        edged[which] = whole
+        if plate.residual_mm > ROUGH_PLATE_MM:
             said.append(
                 f"{level} {which} endplate is uneven: its surface scatters by {plate.residual_mm:.1f} mm."
             )

@@ -1,8 +1,9 @@
 """Structures of the label map as DICOM codes, segment names and colours. Knows no pixels.
 
-Vertebrae are SNOMED CT concepts of CID 7603; T13 and L6 have none there and get a private code with
-the generic vertebra as its equivalent. In a result a vertebra's body and posterior elements are one
-structure; in a draft for annotators they are two (`PARTS`).
+Vertebrae are SNOMED CT concepts of CID 7603, discs those of CID 7604; T13, L6 and the discs beside them
+have none there and get private codes, a vertebra with the generic one as its equivalent. In a result a
+vertebra's body and posterior elements are one structure; in a draft for annotators they are two
+(`PARTS`).
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass, replace
 from pydicom.dataset import Dataset
 
 from spine_node.anatomy.levels import LEVELS, POSTERIOR_OFFSET, STRUCTURE_VALUES, VERTEBRA_VALUES
-from spine_node.parameters.catalogue import PRIVATE_SCHEME, Code
+from spine_node.parameters.definitions import PRIVATE_SCHEME, Code
 
 PRIVATE_SCHEME_UID = "2.25.47559053379685357152343765942546222276"
 """Coding Scheme UID of `PRIVATE_SCHEME`; from a random UUID (PS3.5 B.2)."""
@@ -23,6 +24,7 @@ LEFT = Code("7771000", "SCT", "Left")
 RIGHT = Code("24028007", "SCT", "Right")
 SPINE = Code("421060004", "SCT", "Vertebral column")
 VERTEBRA = Code("51282000", "SCT", "Vertebra")
+INTERVERTEBRAL_DISC = Code("360499006", "SCT", "Intervertebral disc structure")
 VERTEBRAL_BODY = Code("VERTEBRAL_BODY", PRIVATE_SCHEME, "Vertebral body")
 VERTEBRAL_ARCH = Code("40265002", "SCT", "Arch of vertebra")
 ANATOMICAL_STRUCTURE = Code("91723000", "SCT", "Anatomical Structure")
@@ -39,6 +41,20 @@ _VERTEBRA_SCT = {
     "L1": "66794005", "L2": "14293000", "L3": "36470004", "L4": "11994002", "L5": "49668003",
 }  # fmt: skip
 """SNOMED CT concept of each vertebra (PS3.16 CID 7603)."""
+
+_S1_SCT = "65985001"
+"""Structure of first sacral vertebra: in no context group of DICOM."""
+
+_DISC_SCT = {
+    "C2/C3": "1078209008", "C3/C4": "58820006", "C4/C5": "49400002", "C5/C6": "73959003",
+    "C6/C7": "75095006", "C7/T1": "37414007",
+    "T1/T2": "40908007", "T2/T3": "6004007", "T3/T4": "2620004", "T4/T5": "82965004",
+    "T5/T6": "72692000", "T6/T7": "74401007", "T7/T8": "28693002", "T8/T9": "9188009",
+    "T9/T10": "113209001", "T10/T11": "34959001", "T11/T12": "1537001", "T12/L1": "76206002",
+    "L1/L2": "80064006", "L2/L3": "67459009", "L3/L4": "62551000", "L4/L5": "84020006",
+    "L5/S1": "715056000",
+}  # fmt: skip
+"""SNOMED CT concept of each disc (PS3.16 CID 7604)."""
 
 _WITHOUT_LEVEL: dict[str, tuple[str, Code, Code | None, tuple[float, float, float]]] = {
     "sacrum": ("Sacrum", Code("54735007", "SCT", "Sacrum"), None, (76, 4, 38)),
@@ -100,10 +116,30 @@ class Structure:
 
 
 def level_code(level: str) -> Code:
-    """The concept of a vertebra."""
-    if level in _VERTEBRA_SCT:
-        return Code(_VERTEBRA_SCT[level], "SCT", f"{level} vertebra")
+    """The concept of a vertebra ("L4", "S1") or of the disc between two ("L4/L5").
+
+    Examples
+    --------
+    >>> level_code("L5/S1").value, level_code("L5/L6").scheme
+    ('715056000', '99SPINE3D')
+    """
+    if level in _STANDARD:
+        return _STANDARD[level]
+    if "/" in level:
+        return Code(level, PRIVATE_SCHEME, f"{level} disc")
     return Code(level, PRIVATE_SCHEME, f"{level} vertebra (supernumerary)")
+
+
+def level_of_code(value: str, scheme: str) -> str | None:
+    """The level that `level_code` gives this code to; None for a code of another scheme or structure."""
+    return value if scheme == PRIVATE_SCHEME else LEVEL_OF_CODE.get((value, scheme))
+
+
+_STANDARD: dict[str, Code] = (
+    {level: Code(value, "SCT", f"{level} vertebra") for level, value in _VERTEBRA_SCT.items()}
+    | {"S1": Code(_S1_SCT, "SCT", "S1 vertebra")}
+    | {level: Code(value, "SCT", f"{level} disc") for level, value in _DISC_SCT.items()}
+)
 
 
 def _structures() -> dict[str, Structure]:
@@ -180,9 +216,9 @@ STRUCTURE_OF_VALUE: dict[int, str] = {v: s.name for s in STRUCTURES.values() for
 """The structure that a label value belongs to."""
 
 LEVEL_OF_CODE: dict[tuple[str, str], str] = {
-    (level_code(level).value, level_code(level).scheme): level for level in LEVELS
+    (level_code(level).value, level_code(level).scheme): level for level in (*LEVELS, *_STANDARD)
 }
-"""The level of a vertebra's code value and scheme."""
+"""The level of a vertebra's or disc's code value and scheme."""
 
 
 def code_item(code: Code) -> Dataset:

@@ -36,7 +36,7 @@ from spine_node.dicom.series import ImageSeries
 from spine_node.dicom.standins import standins
 from spine_node.errors import LabelMapRefused
 from spine_node.imaging.volume import LabelMap
-from spine_node.parameters.catalogue import PRIVATE_SCHEME, Code
+from spine_node.parameters.definitions import PRIVATE_SCHEME, Code
 from spine_node.segmentation.segmenter import ModelIdentity, Segmentation
 
 

@@ -14,7 +14,7 @@ from pydicom.sr.coding import Code as SRCode
 from spine_node.anatomy.names import Named, structure_named
 from spine_node.dicom.codes import LEFT, RIGHT, STRUCTURES, VERTEBRAL_ARCH, VERTEBRAL_BODY
 from spine_node.errors import LabelMapRefused
-from spine_node.parameters.catalogue import Code
+from spine_node.parameters.definitions import Code
 
 _BACKGROUND = Code("125040", "DCM", "Background")
 

@@ -5,13 +5,10 @@ The report is PRELIMINARY and UNVERIFIED: a device never speaks for a physician.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import highdicom as hd
-import numpy as np
 from pydicom.dataset import Dataset
 
-from spine_node.dicom.codes import CONE_BEAM_CT, LEVEL_OF_CODE, scheme_item
+from spine_node.dicom.codes import CONE_BEAM_CT, scheme_item
 from spine_node.dicom.frames import XRAY_3D_ANGIOGRAPHIC, XRAY_3D_CRANIOFACIAL
 from spine_node.dicom.identity import (
     MANUFACTURER,
@@ -23,27 +20,21 @@ from spine_node.dicom.identity import (
 )
 from spine_node.dicom.seg import tracking_uids
 from spine_node.dicom.series import ImageSeries
+from spine_node.dicom.sr_classes import evaluations
 from spine_node.dicom.sr_codes import (
-    COMMENT,
-    FRAME,
-    FRAMES,
-    LEVEL_IDENTIFICATION,
-    LEVEL_MARGIN,
-    LEVELS_UNCERTAIN,
-    NOT_ATTEMPTED,
-    PURPOSE_OF_LINE,
+    IMAGING_MEASUREMENTS,
+    MEASUREMENT_GROUP,
     QUALITATIVE,
-    SIDES,
-    SITE_OF,
-    UNCERTAINTIES,
-    VERTICAL,
-    code_of,
+    place_in_catalogues,
     sr,
 )
-from spine_node.dicom.sr_groups import Context, groups, levels_in_words, reason_of, remarks
+from spine_node.dicom.sr_groups import groups
+from spine_node.dicom.sr_items import children_of, fill, name_of, pair
+from spine_node.dicom.sr_numbers import Context, parameter_of
+from spine_node.dicom.sr_remarks import Remarks, remarks_item, remarks_of
 from spine_node.dicom.standins import standin, standins
-from spine_node.parameters.catalogue import CATALOGUE, Code
-from spine_node.parameters.model import LevelIdentification, Line, Measurements, NotMeasured, Parameter
+from spine_node.parameters.definitions import Code
+from spine_node.parameters.model import Classification, Measurements, NotMeasured, Parameter
 from spine_node.segmentation.segmenter import Segmentation
 
 DEVICE_UID = "2.25.253753020151839368704576003988281494460"
@@ -92,15 +83,17 @@ def write_sr(
         source_series_uid=series.series_uid,
         frame_of_reference_uid=series.frame_of_reference_uid,
         software_version=software_version,
+        frame=measurements.frame,
+        standing=series.standing,
     )
+    found = list(groups(measurements, context))
     report = hd.sr.MeasurementReport(
         observation_context=_observer(),
         procedure_reported=sr(_procedure(series)),
-        imaging_measurements=groups(measurements, context),
+        imaging_measurements=[group.head for group in found],
     )
     report[0].ContentSequence.insert(-1, _image_library(series))
-    report[0].ContentSequence.append(remarks(measurements, standing=series.standing))
-    document = hd.sr.Comprehensive3DSR(
+    made = hd.sr.Comprehensive3DSR(
         evidence=[*standins(series), standin(seg)],
         content=report[0],
         series_instance_uid=uid("sr series"),
@@ -116,45 +109,46 @@ def write_sr(
         is_final=False,
         is_verified=False,
     )
+    # Plain from here on: highdicom's object would keep a copy of the content as it is now, groups empty.
+    document = Dataset(made)
+    document.file_meta = made.file_meta
+    for group in found:
+        fill(group.container, group.body)
+    fill(document, [remarks_item(measurements, context.items, standing=series.standing)])
     document.CodingSchemeIdentificationSequence = [scheme_item(software_version)]
     finish(document, series.headers[0])
     return document
 
 
 def read_sr(document: Dataset) -> Measurements:
-    """The measurements in a report written by `write_sr`, in the catalogue's order.
+    """The measurements in a report written by `write_sr`, in the catalogues' order.
 
-    Numbers come back as written, rounded to 0.001; texts without signs outside ASCII.
+    Numbers come back as written, rounded to 0.001; texts without signs outside ASCII; lines of all but
+    vertebrae, whose groups refer to their segments instead.
     """
     parameters: list[Parameter] = []
-    missing: list[tuple[str, str | None]] = []
-    frame, texts, levels = "SCANNER", [], None
-    for container in _walk(document, "CONTAINER"):
-        codes = [(_name(i), _value(i)) for i in _children(container, "CODE")]
-        if _name(container) == _pair(QUALITATIVE):
-            frame = next((_FRAME_OF_CODE[value] for name, value in codes if name == _pair(FRAME)), frame)
-            texts += [(_name(i), str(i.TextValue)) for i in _children(container, "TEXT")]
-            levels = next((value for name, value in codes if name == _pair(LEVEL_IDENTIFICATION)), levels)
-        elif _name(container) == _MEASUREMENT_GROUP:
-            parameters += [_parameter(item) for item in _children(container, "NUM")]
-            level = _levels(container).get("level")
-            missing += [(_key(name), level) for name, value in codes if value == _pair(NOT_ATTEMPTED)]
-    not_measured = [NotMeasured(key, _reason(key, level, texts), level) for key, level in missing]
+    classes: list[Classification] = []
+    missing: list[NotMeasured] = []
+    remarks = Remarks()
+    for container in children_of(document, "CONTAINER"):
+        if name_of(container) == pair(QUALITATIVE):
+            remarks = remarks_of(container)
+        elif name_of(container) == pair(IMAGING_MEASUREMENTS):
+            for group in children_of(container, "CONTAINER"):
+                if name_of(group) == pair(MEASUREMENT_GROUP):
+                    parameters += [parameter_of(item) for item in children_of(group, "NUM")]
+                    derived, not_had = evaluations(group)
+                    classes += derived
+                    missing += not_had
     return Measurements(
-        frame=frame,
-        vertical=next((text for name, text in texts if name == _pair(VERTICAL)), ""),
-        parameters=tuple(sorted(parameters, key=lambda p: _ORDER.get(p.key, len(_ORDER)))),
-        not_measured=tuple(sorted(not_measured, key=lambda n: _ORDER.get(n.key, len(_ORDER)))),
-        quality=tuple(text for name, text in texts if name == _pair(COMMENT)),
-        levels=levels and _level_identification(levels, texts),
+        frame=remarks.frame,
+        vertical=remarks.vertical,
+        parameters=tuple(sorted(parameters, key=lambda p: place_in_catalogues(p.key))),
+        not_measured=tuple(sorted(missing, key=lambda n: place_in_catalogues(n.key))),
+        quality=remarks.quality,
+        levels=remarks.levels,
+        classes=tuple(sorted(classes, key=lambda c: place_in_catalogues(c.key))),
     )
-
-
-def _level_identification(
-    code: tuple[str, str], texts: list[tuple[tuple[str, str], str]]
-) -> LevelIdentification:
-    words = next((text for name, text in texts if name == _pair(LEVEL_MARGIN)), "")
-    return levels_in_words(words, uncertain=code == _pair(LEVELS_UNCERTAIN))
 
 
 def _observer() -> hd.sr.ObservationContext:
@@ -205,85 +199,3 @@ def _image_library(series: ImageSeries) -> hd.sr.ContainerContentItem:
 
 
 _MODALITIES = {"CT": "Computed Tomography", "XA": "X-Ray Angiography", "DX": "Digital Radiography"}
-
-
-def _pair(code: Code) -> tuple[str, str]:
-    return code.value, code.scheme
-
-
-_MEASUREMENT_GROUP = ("125007", "DCM")
-_KEY_OF_CODE = {_pair(code_of(row.key)): row.key for row in CATALOGUE}
-_FRAME_OF_CODE = {_pair(code): name for name, code in FRAMES.items()}
-_SIDE_OF_CODE = {_pair(code): side for side, code in SIDES.items()}
-_END_OF_CODE = {_pair(code): end for end, code in SITE_OF.items()}
-_ROLE_OF_CODE = {_pair(code): role for role, code in PURPOSE_OF_LINE.items()}
-_ORDER = {row.key: i for i, row in enumerate(CATALOGUE)}
-
-
-def _parameter(item: Dataset) -> Parameter:
-    measured = item.MeasuredValueSequence[0]
-    definition, uncertainty, lines = "", None, []
-    for child in item.get("ContentSequence") or ():
-        if child.ValueType == "TEXT" and _name(child) == ("111002", "DCM"):
-            definition = str(child.TextValue)
-        elif child.ValueType == "NUM" and _name(child) == _pair(UNCERTAINTIES[0]):
-            uncertainty = float(child.MeasuredValueSequence[0].NumericValue)
-        elif child.ValueType == "SCOORD3D":
-            points = np.array(child.GraphicData, dtype=np.float64).reshape(-1, 3)
-            lines.append(Line(_ROLE_OF_CODE.get(_name(child), "other"), points))
-    return Parameter(
-        key=_key(_name(item)),
-        value=float(measured.NumericValue),
-        unit=str(measured.MeasurementUnitsCodeSequence[0].CodeValue),
-        method=definition,
-        uncertainty=uncertainty,
-        lines=tuple(lines),
-        **_levels(item),
-    )
-
-
-def _key(concept: tuple[str, str]) -> str:
-    return _KEY_OF_CODE.get(concept, concept[0])
-
-
-def _reason(key: str, level: str | None, texts: list[tuple[tuple[str, str], str]]) -> str:
-    prefix = reason_of(NotMeasured(key, "", level))
-    found = (text for name, text in texts if _key(name) == key and text.startswith(prefix))
-    return next(found, prefix)[len(prefix) :]
-
-
-def _levels(item: Dataset) -> dict[str, str]:
-    """Level, ends of a curve and side, from the finding sites of a NUM."""
-    found: dict[str, str] = {}
-    for site in _children(item, "CODE"):
-        if _name(site) != ("363698007", "SCT"):
-            continue
-        place = "level"
-        for child in _children(site, "CODE"):
-            if _name(child) == ("272741003", "SCT"):
-                found["side"] = _SIDE_OF_CODE[_value(child)]
-            elif _name(child) == ("106233006", "SCT"):
-                place = _END_OF_CODE[_value(child)]
-        if _value(site) in LEVEL_OF_CODE:
-            found[place] = LEVEL_OF_CODE[_value(site)]
-    return found
-
-
-def _children(item: Dataset, value_type: str) -> list[Dataset]:
-    return [child for child in item.get("ContentSequence") or () if child.ValueType == value_type]
-
-
-def _walk(item: Dataset, value_type: str) -> Iterator[Dataset]:
-    for child in _children(item, value_type):
-        yield child
-        yield from _walk(child, value_type)
-
-
-def _name(item: Dataset) -> tuple[str, str]:
-    concept = item.ConceptNameCodeSequence[0]
-    return str(concept.CodeValue), str(concept.CodingSchemeDesignator)
-
-
-def _value(item: Dataset) -> tuple[str, str]:
-    concept = item.ConceptCodeSequence[0]
-    return str(concept.CodeValue), str(concept.CodingSchemeDesignator)

@@ -64,13 +64,20 @@ def _above_plane(
     away = points - foot
     away = away - (away @ along)[:, None] * along
     half = np.array([np.linalg.norm(side) for side in window])
-    across = np.column_stack([away @ side for side in window]) / half
-    near = (np.abs(across) <= half).all(axis=1)
+    across = np.column_stack([away @ side for side in window]) / half**2  # -1 to 1 within the window
+    near = (np.abs(across) <= 1).all(axis=1)
     if near.sum() < FEWEST_POINTS:
         return 0.0
     above = (points[near] - plate.given.centre_mm) @ plate.given.normal
-    flat = [np.ones(int(near.sum())), *across[near].T]
-    hollow = [*across[near].T ** 2] if near.sum() >= ENOUGH_POINTS else []
-    terms = np.column_stack([*flat, *hollow])
-    fit = np.linalg.lstsq(terms, above, rcond=1e-6)[0]
-    return float(fit[0] + (fit[3 + banded] * half[banded] ** 2 / 3 if banded is not None and hollow else 0.0))
+    bent = near.sum() >= ENOUGH_POINTS
+    fit = np.linalg.lstsq(_terms(across[near], bent), above, rcond=1e-3)[0]
+    # where the points end on one side the surface is read there: carried on, a bowl has no bounds
+    places = np.clip(0.0, across[near].min(axis=0), across[near].max(axis=0))[None]
+    if banded is not None:
+        places = np.repeat(places, 21, axis=0)
+        places[:, banded] = np.linspace(-1, 1, 21)
+    return float((_terms(places, bent) @ fit).mean())
+
+
+def _terms(across: FloatArray, bent: bool) -> FloatArray:
+    return np.column_stack([np.ones(len(across)), across, *([across**2] if bent else [])])

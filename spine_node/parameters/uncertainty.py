@@ -89,9 +89,10 @@ def outline_noise_mm(spine: Spine) -> float:
 def tilt_sigma_deg(plate: Endplate, plane: str, noise_mm: float) -> float:
     """Standard deviation of an endplate's angle, as seen in its own "sagittal" or "coronal" plane."""
     depth, width = _extent_mm(plate)
-    along = (depth if plane == "sagittal" else width) / 4  # standard deviation over an ellipse
+    extent = depth if plane == "sagittal" else width
+    along = extent / 4  # standard deviation over an ellipse
     lever = math.sqrt(0.8 * along**2 * _patches(plate) + TIPPED_MM**2)
-    return math.degrees(math.atan2(_noise_mm(plate, noise_mm), lever))
+    return math.degrees(math.hypot(_noise_mm(plate, noise_mm) / lever, plate.unresolved_mm / extent))
 
 
 def height_sigma_mm(plate: Endplate, noise_mm: float) -> float:

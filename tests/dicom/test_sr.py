@@ -2,38 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
-from functools import cache
 from pathlib import Path
 
 import highdicom as hd
 import numpy as np
-import pydicom
 import pytest
 from pydicom.dataset import Dataset
 
-from spine_node.dicom.seg import write_seg
 from spine_node.dicom.series import ImageSeries, read_series
-from spine_node.dicom.sr import read_sr, write_sr
-from spine_node.parameters.catalogue import CATALOGUE, DEFINITIONS
+from spine_node.dicom.sr import read_sr
+from spine_node.parameters.catalogue import DEFINITIONS
 from spine_node.parameters.model import (
+    Classification,
     LevelIdentification,
     Line,
     Measurements,
     NotMeasured,
-    Parameter,
 )
-from spine_node.segmentation.segmenter import ModelIdentity, Segmentation
-from tests.dicom.small_series import SPACE, grid_of, labels_of, write_multiframe, write_series
-
-MODEL = ModelIdentity("toy-net", "1.2", "ab" * 32)
-
-
-def measured(key: str, value: float, **where: object) -> Parameter:
-    row = DEFINITIONS[key]
-    return Parameter(key, value, row.unit, row.method, **where)  # type: ignore[arg-type]
-
+from tests.dicom.small_reports import (
+    below,
+    concept,
+    groups,
+    items,
+    measured,
+    report,
+    segmented,
+    stored,
+    unit,
+    value,
+)
+from tests.dicom.small_series import SPACE, grid_of, write_multiframe, write_series
 
 MEASUREMENTS = Measurements(
     frame="PATIENT",
@@ -44,6 +43,8 @@ MEASUREMENTS = Measurements(
         measured("TK_T4T12", 38.4, upper="T4", lower="T12"),
         measured("T1S", 18.25, level="T1"),
         measured("SVA", 123.456, uncertainty=0.75, lines=(Line("centre", [[1.5, -2.25, 300.125]]),)),
+        measured("C7_CSVL", -16.5, side="right", lines=(Line("plumb", [[0, 0, 0], [0, 0, 500]]),)),
+        measured("S1_TILT", 2.5, level="S1", side="left"),
         measured(
             "COBB",
             40.5,
@@ -55,15 +56,22 @@ MEASUREMENTS = Measurements(
             lines=(Line("arm", [[-20, 3, 310], [20, 3, 320]]), Line("arm", [[-21, 4, 210], [22, 4, 205]])),
         ),
         measured("COBB", 22.25, upper="T11", apex="L2", lower="L4", side="left"),
-        measured("C7_CSVL", -16.5, side="right", lines=(Line("plumb", [[0, 0, 0], [0, 0, 500]]),)),
         measured("AVR", -7.5, level="T12", side="right"),
         measured("AVR", 2.125, level="L1", side="left", uncertainty=3.0),
         measured("AVR", 0.5, level="L6", side="left"),
+        measured("DH_MID", 9.25, level="L4/L5", uncertainty=1.5, imprecise=True),
+        measured("SLIP_MM", -1.5, level="L4/L5", lines=(Line("centre", [[1, 2, 3], [4, 5, 6]]),)),
     ),
     not_measured=(
         NotMeasured("LL_L1S1", "L1: its superior endplate touches the border of the image"),
         NotMeasured("AVR", "no posterior elements in the label map", "T3"),
         NotMeasured("AVR", "its plates disagree", "L2"),
+        NotMeasured("DH_MID", "S1: not seen", "L5/S1"),
+        NotMeasured("ROUSSOULY", "withheld: the posture is not known"),
+    ),
+    classes=(
+        Classification("SCHWAB_PI_LL", "+", (("PI_LL", 12.345),), borderline=True),
+        Classification("NEUTRAL_LEVEL", "L1", (("AVR L1", -0.5),), upper="T5", apex="T8", lower="T10"),
     ),
     quality=("Posture unverified.", "T13 was counted from the sacrum."),
 )
@@ -76,58 +84,16 @@ def series(tmp_path_factory: pytest.TempPathFactory) -> ImageSeries:
     return read_series(folder)
 
 
-@cache
-def segmented(series: ImageSeries) -> tuple[Segmentation, Dataset]:
-    segmentation = Segmentation(labels_of(series.grid), MODEL)
-    return segmentation, write_seg(series, segmentation, software_version="9.9")
+def test_what_is_read_back_is_what_was_measured(series: ImageSeries) -> None:
+    assert read_sr(stored(report(series, MEASUREMENTS))).to_dict() == MEASUREMENTS.to_dict()
 
 
-def report(series: ImageSeries, measurements: Measurements = MEASUREMENTS, version: str = "9.9") -> Dataset:
-    segmentation, seg = segmented(series)
-    return write_sr(series, measurements, seg, segmentation, software_version=version)
-
-
-def from_disk(document: Dataset, folder: Path) -> Dataset:
-    document.save_as(folder / "sr.dcm", enforce_file_format=True)
-    return pydicom.dcmread(folder / "sr.dcm")
-
-
-def items(item: Dataset) -> Iterator[Dataset]:
-    for child in item.get("ContentSequence") or ():
-        yield child
-        yield from items(child)
-
-
-def concept(item: Dataset) -> str:
-    return str(item.ConceptNameCodeSequence[0].CodeValue)
-
-
-def groups(document: Dataset) -> list[Dataset]:
-    return [i for i in items(document) if i.ValueType == "CONTAINER" and concept(i) == "125007"]
-
-
-def test_what_is_read_back_is_what_was_measured(series: ImageSeries, tmp_path: Path) -> None:
-    assert read_sr(from_disk(report(series), tmp_path)).to_dict() == MEASUREMENTS.to_dict()
-
-
-def test_lines_outside_vertebra_groups_come_back_too(series: ImageSeries, tmp_path: Path) -> None:
-    back = read_sr(from_disk(report(series), tmp_path))
+def test_lines_outside_vertebra_groups_come_back_too(series: ImageSeries) -> None:
+    back = read_sr(stored(report(series, MEASUREMENTS)))
     for before, after in zip(MEASUREMENTS.parameters, back.parameters, strict=True):
         assert [i.role for i in before.lines] == [i.role for i in after.lines]
         for one, other in zip(before.lines, after.lines, strict=True):
             np.testing.assert_allclose(one.points_mm, other.points_mm, atol=1e-4)
-
-
-@pytest.mark.parametrize("key", [row.key for row in CATALOGUE])
-def test_every_row_of_the_catalogue_survives(key: str, series: ImageSeries, tmp_path: Path) -> None:
-    where = {
-        "curve": {"upper": "T2", "apex": "T13", "lower": "L1", "side": "left"},
-        "vertebra": {"level": "C3"},
-    }
-    only = Measurements("SCANNER", "given", (measured(key, 7.25, **where.get(DEFINITIONS[key].per, {})),))
-    assert read_sr(from_disk(report(series, only), tmp_path)).to_dict() == only.to_dict()
-    missing = Measurements("SCANNER", "given", (), (NotMeasured(key, "it is not in the image"),))
-    assert read_sr(from_disk(report(series, missing), tmp_path)).to_dict() == missing.to_dict()
 
 
 @pytest.mark.parametrize(
@@ -141,35 +107,33 @@ def test_every_row_of_the_catalogue_survives(key: str, series: ImageSeries, tmp_
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_how_sure_the_levels_are_is_a_code_and_comes_back(
-    series: ImageSeries, tmp_path: Path, levels: LevelIdentification, code: str
+    series: ImageSeries, levels: LevelIdentification, code: str
 ) -> None:
     told = replace(MEASUREMENTS, levels=levels)
-    document = from_disk(report(series, told), tmp_path)
+    document = stored(report(series, told))
     assert read_sr(document).to_dict() == told.to_dict()
     assert code in document.to_json()
 
 
 def test_a_vertebra_is_measured_on_its_segment(series: ImageSeries) -> None:
     """Group and segment share number and tracking UID: a viewer can go from one to the other."""
-    segmentation, seg = segmented(series)
-    document = write_sr(series, MEASUREMENTS, seg, segmentation, software_version="9.9")
+    _, seg = segmented(series)
     segments = {item.TrackingUID: item for item in seg.SegmentSequence}
     found = {}
-    for group in groups(document):
-        children = {concept(i): i for i in group.ContentSequence}
-        if "121191" in children:
-            reference = children["121191"].ReferencedSOPSequence[0]
+    for name, group in groups(report(series, MEASUREMENTS)).items():
+        for image in below(group, "121191"):
+            reference = image.ReferencedSOPSequence[0]
             assert reference.ReferencedSOPInstanceUID == seg.SOPInstanceUID
-            item = segments[children["112040"].UID]
+            item = segments[below(group, "112040")[0].UID]
             assert item.SegmentNumber == reference.ReferencedSegmentNumber
-            found[item.TrackingID] = [concept(i) for i in group.ContentSequence if i.ValueType == "NUM"]
+            assert item.TrackingID == name
+            found[name] = [concept(i) for i in group.ContentSequence if i.ValueType == "NUM"]
     assert found == {"L1": ["AVR"], "L2": []}
 
 
 def test_a_curve_shows_its_end_vertebrae_and_its_arms(series: ImageSeries) -> None:
-    curve = next(
-        g for g in groups(report(series)) if any(i.get("TextValue") == "curve T5-T10" for i in items(g))
-    )
+    """A Cobb angle whose arms are four points can be drawn by viewers that know no more of us."""
+    curve = groups(report(series, MEASUREMENTS))["curve T5-T10"]
     codes = {
         concept(i): i.ConceptCodeSequence[0].CodeMeaning
         for i in curve.ContentSequence
@@ -178,41 +142,50 @@ def test_a_curve_shows_its_end_vertebrae_and_its_arms(series: ImageSeries) -> No
     assert (codes["END_UPPER"], codes["APEX_VERTEBRA"], codes["END_LOWER"]) == (
         "T5 vertebra", "T8 vertebra", "T10 vertebra",
     )  # fmt: skip
+    (cobb,) = below(curve, "285285000")
+    modified = {value(below(site, "106233006")[0]): site for site in below(cobb, "363698007")}
+    assert {end: [value(i) for i in below(site, "272741003")] for end, site in modified.items()} == {
+        "264217000": [], "APEX": ["24028007"], "261089000": [],
+    }, "the side is that of the apex"  # fmt: skip
     arms = [i for i in items(curve) if i.ValueType == "SCOORD3D"]
-    assert [concept(i) for i in arms] == ["121223", "121223"]
+    assert [(concept(i), i.GraphicType) for i in arms] == [("121223", "POLYLINE")] * 2
     assert {i.ReferencedFrameOfReferenceUID for i in arms} == {SPACE}
-    np.testing.assert_allclose(arms[0].GraphicData, [-20, 3, 310, 20, 3, 320])
+    np.testing.assert_allclose(
+        [i.GraphicData for i in arms], [[-20, 3, 310, 20, 3, 320], [-21, 4, 210, 22, 4, 205]]
+    )
+
+
+def test_a_segment_is_its_disc(series: ImageSeries) -> None:
+    """Its numbers have coordinates: there is no segment in the SEG to refer to."""
+    found = groups(report(series, MEASUREMENTS))
+    group = found["L4/L5"]
+    assert [value(i) for i in below(group, "121071")] == ["360499006"]
+    assert [value(i) for i in below(group, "363698007")] == ["84020006"]
+    assert [i.GraphicType for i in items(group) if i.ValueType == "SCOORD3D"] == ["POLYLINE"]
+    assert [value(i) for i in below(found["L5/S1"], "363698007")] == ["715056000"]
 
 
 def test_uncertainties_have_the_unit_of_their_value(series: ImageSeries) -> None:
-    document = report(series)
-    for item in items(document):
+    for item in items(report(series, MEASUREMENTS)):
         if item.ValueType != "NUM" or concept(item) in ("371886008", "371885007"):
             continue
-        unit = item.MeasuredValueSequence[0].MeasurementUnitsCodeSequence[0].CodeValue
         spread = [i for i in item.ContentSequence if i.ValueType == "NUM"]
-        assert unit == DEFINITIONS.get(concept(item), DEFINITIONS["COBB"]).unit
-        assert {i.MeasuredValueSequence[0].MeasurementUnitsCodeSequence[0].CodeValue for i in spread} <= {
-            unit
-        }
+        assert unit(item) == DEFINITIONS.get(concept(item), DEFINITIONS["COBB"]).unit
+        assert {unit(i) for i in spread} <= {unit(item)}
 
 
-def test_the_method_of_each_number_is_coded(series: ImageSeries) -> None:
-    """Definitions of axial rotation differ by more than 10 degrees on the same vertebra."""
-    methods = {
-        concept(item): child.ConceptCodeSequence[0].CodeValue
-        for item in items(report(series))
+def test_a_number_says_when_its_interval_is_too_wide(series: ImageSeries) -> None:
+    told = {
+        concept(item): [value(i) for i in below(item, "QC_PRECISION")]
+        for item in items(report(series, MEASUREMENTS))
         if item.ValueType == "NUM"
-        for child in item.get("ContentSequence") or ()
-        if concept(child) == "370129005"
-    }  # fmt: skip
-    assert methods["AVR"] == "M_LOCAL"
-    assert methods["PI"] == "M_HIPAXIS"
-    assert methods["285285000"] == "M_PFRAME"
+    }
+    assert told["DH_MID"] == ["PRECISION_LOW"]
+    assert told["AVR"] == []
 
 
 def test_a_device_result_is_preliminary_and_unverified(series: ImageSeries) -> None:
-    document = report(series)
+    document = report(series, MEASUREMENTS)
     assert (document.CompletionFlag, document.VerificationFlag, document.PreliminaryFlag) == (
         "COMPLETE", "UNVERIFIED", "PRELIMINARY",
     )  # fmt: skip
@@ -223,7 +196,7 @@ def test_a_device_result_is_preliminary_and_unverified(series: ImageSeries) -> N
 
 def test_everything_referred_to_is_listed_as_evidence(series: ImageSeries) -> None:
     _, seg = segmented(series)
-    document = report(series)
+    document = report(series, MEASUREMENTS)
     listed = {
         str(i.ReferencedSOPInstanceUID)
         for keyword in ("CurrentRequestedProcedureEvidenceSequence", "PertinentOtherEvidenceSequence")
@@ -237,12 +210,12 @@ def test_everything_referred_to_is_listed_as_evidence(series: ImageSeries) -> No
 def test_our_codes_are_declared_as_ours(series: ImageSeries) -> None:
     schemes = {
         code.CodingSchemeDesignator
-        for item in items(report(series))
+        for item in items(report(series, MEASUREMENTS))
         for keyword in ("ConceptNameCodeSequence", "ConceptCodeSequence")
         for code in item.get(keyword) or ()
     }
     assert schemes <= {"99SPINE3D", "DCM", "SCT", "UCUM", "NCIt", "UMLS", "LN", "RFC5646"}
-    declared = report(series).CodingSchemeIdentificationSequence[0]
+    declared = report(series, MEASUREMENTS).CodingSchemeIdentificationSequence[0]
     assert declared.CodingSchemeDesignator == "99SPINE3D"
     assert declared.CodingSchemeUID.startswith("2.25.")
 
@@ -256,7 +229,7 @@ def erect(ds: Dataset, k: int) -> None:
 @pytest.mark.parametrize(("change", "standing"), [(erect, True), (None, False)])
 def test_standing_is_stated_only_when_it_was_declared(change: object, standing: bool, tmp_path: Path) -> None:
     write_series(tmp_path, grid_of(), change=change)  # type: ignore[arg-type]
-    names = {concept(i) for i in items(report(read_series(tmp_path))) if i.ValueType == "CODE"}
+    names = {concept(i) for i in items(report(read_series(tmp_path), MEASUREMENTS)) if i.ValueType == "CODE"}
     assert ({"113743", "113744", "130324"} <= names) is standing
 
 
@@ -266,12 +239,12 @@ def test_the_same_input_gives_the_same_bytes(multiframe: bool, tmp_path: Path) -
     write(tmp_path / "ct", grid_of())
     series = read_series(tmp_path / "ct")
     for name in ("one", "two"):
-        report(series).save_as(tmp_path / name, enforce_file_format=True)
+        report(series, MEASUREMENTS).save_as(tmp_path / name, enforce_file_format=True)
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
 
 
 def test_another_version_gives_another_report(series: ImageSeries) -> None:
-    assert report(series).SOPInstanceUID != report(series, version="10.0").SOPInstanceUID
+    assert report(series, MEASUREMENTS).SOPInstanceUID != report(series, MEASUREMENTS, "10.0").SOPInstanceUID
 
 
 def test_text_outside_ascii_does_not_touch_the_patients_character_set(
@@ -279,23 +252,20 @@ def test_text_outside_ascii_does_not_touch_the_patients_character_set(
 ) -> None:
     """A degree sign in our words must not decide how the patient's name is encoded."""
     odd = replace(MEASUREMENTS, quality=("PI differs by 3° ± 1°, größer als üblich",))
-    document = from_disk(report(series, odd), tmp_path)
+    document = stored(report(series, odd))
     assert document.SpecificCharacterSet == "ISO_IR 100"
     assert read_sr(document).quality == ("PI differs by 3 deg +/- 1 deg, gro?er als ublich",)
 
 
 def test_a_reader_of_templates_finds_every_group(series: ImageSeries, tmp_path: Path) -> None:
-    report(series).save_as(tmp_path / "sr.dcm", enforce_file_format=True)
+    report(series, MEASUREMENTS).save_as(tmp_path / "sr.dcm", enforce_file_format=True)
     content = hd.sr.srread(tmp_path / "sr.dcm").content
     volumes = content.get_volumetric_roi_measurement_groups()
     assert [g.tracking_identifier for g in volumes] == ["L1", "L2"]
     assert [m.value for m in volumes[0].get_measurements()] == [2.125]
-    others = content.get_image_measurement_groups()
-    assert [g.tracking_identifier for g in others] == [
-        "spine",
-        "curve T5-T10",
-        "curve T11-L4",
-        "T3",
-        "T12",
-        "L6",
-    ]
+    others = {g.tracking_identifier: g for g in content.get_image_measurement_groups()}
+    assert list(others) == ["spine", "curve T5-T10", "curve T11-L4", "T3", "T12", "L6", "L4/L5", "L5/S1"]
+    assert [m.value for m in others["L4/L5"].get_measurements()] == [9.25, -1.5]
+    told = {e.name.value: e.value.value for e in others["spine"].get_qualitative_evaluations()}
+    assert told["SCHWAB_PI_LL"] == "SRS_PILL_P"
+    assert told["LL_L1S1"] == "114007"
