@@ -12,11 +12,12 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
 from spine_node.anatomy.landmarks import Canal
 from spine_node.geometry.directions import DegenerateGeometry
 from spine_node.geometry.fitting import robust_height_plane
-from spine_node.imaging.surface import Field
+from spine_node.imaging.surface import SMOOTHING_VOXELS, Field
 from spine_node.imaging.volume import FloatArray
 
 ODD_FACING_DEG = 5.0
@@ -49,7 +50,7 @@ STEEP = 0.4
 _STEP_MM, _ROW_MM = 0.5, 0.75
 _BONE = 0.5
 _BESIDE = np.array([-3.0, -2.25, -1.5, -0.75, 0.75, 1.5, 2.25, 3.0])
-"""Places beside the midline where walls are read, mm; the midline itself is where smoothing fills a corner."""
+"""Places beside the midline where walls are read, mm; in the midline itself smoothing fills a corner."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,6 +60,11 @@ class _Vertebra:
     fields: tuple[Field, ...]
     centre_mm: FloatArray
     axes: FloatArray
+
+    @property
+    def smoothing_mm(self) -> float:
+        """Standard deviation of the smoothing of the fields."""
+        return SMOOTHING_VOXELS * float(self.fields[0].grid.voxel_mm3 ** (1 / 3))
 
     def first_bone(self, start: FloatArray, direction: tuple[int, int, int], reach_mm: float) -> FloatArray:
         """Way from each start, shape (n, 3), to the first bone; NaN where there is none, or at the start."""
@@ -209,15 +215,15 @@ def _wall(
 
 
 def _pedicles(bone: _Vertebra, wall: _Wall, low: float, high: float) -> dict[int, tuple[float, float]]:
-    """Height z of the middle of each pedicle and how far aside it begins; 1 for the left, -1 for the right."""
+    """Height z of each pedicle's middle and how far aside it begins; 1 for the left, -1 for the right."""
     heights = np.arange(low - 2, high + 2, 1.0)
-    behind = np.array([1.5, 2.5, 3.5, 4.5])
+    behind = np.array([2.0, 3.5, 5.0, 6.5])  # bulges of a crushed body hide a pedicle from the first
     gz, gy = np.meshgrid(heights, behind, indexing="ij")
     starts = np.column_stack([np.zeros(gz.size), (wall.at(gz) + gy).ravel(), gz.ravel()])
     found = {}
     for side in (1, -1):
         aside = bone.first_bone(starts, (side, 0, 0), HALF_REACH_MM).reshape(gz.shape)
-        middle = _median_of_seen(aside)
+        middle = np.sort(aside, axis=1)[:, 2]  # NaN, not seen, comes last
         if np.isnan(middle).all():
             continue
         nearest = int(np.nanargmin(_calm(middle)))
@@ -231,13 +237,6 @@ def _pedicles(bone: _Vertebra, wall: _Wall, low: float, high: float) -> dict[int
     return found
 
 
-def _median_of_seen(aside: FloatArray) -> FloatArray:
-    """Median of each row, NaN where fewer than half of it are seen."""
-    filled = np.where(np.isfinite(aside), aside, np.inf)
-    middle = np.sort(filled, axis=1)[:, (aside.shape[1] - 1) // 2]
-    return np.where(np.isfinite(middle), middle, np.nan)
-
-
 def _calm(line: FloatArray) -> FloatArray:
     """Median of three neighbours."""
     padded = np.pad(line, 1, mode="edge")
@@ -247,6 +246,8 @@ def _calm(line: FloatArray) -> FloatArray:
 def _run_around(mask: NDArray[np.bool_], at: int) -> slice:
     """The unbroken run of a mask that holds an index, or an empty one."""
     start = stop = at
+    if not mask[at]:
+        return slice(at, at)
     while start > 0 and mask[start - 1]:
         start -= 1
     while stop < len(mask) and mask[stop]:
@@ -264,26 +265,27 @@ def _width(
     starts = np.column_stack([np.zeros(gy.size), gy.ravel(), gz.ravel()])
     walls = {}
     for side in (1, -1):
-        shifted = starts + [0, 0, pedicles[side][0] - z]  # each pedicle at its own height
+        shifted = starts + np.array([0, 0, pedicles[side][0] - z])  # each pedicle at its own height
         aside = bone.first_bone(shifted, (side, 0, 0), HALF_REACH_MM).reshape(gy.shape)
-        walls[side] = _nearest(np.where(aside <= pedicles[side][1] + 4, aside, np.nan), heights - z)
+        walls[side] = _nearest(
+            np.where(aside <= pedicles[side][1] + 4, aside, np.nan), heights - z, bone.smoothing_mm
+        )
     apart = walls[1] + walls[-1]
-    seen = np.flatnonzero(np.isfinite(apart))
-    if len(seen) < 3:
-        return None
-    run = _run_around(np.isfinite(apart), int(seen[0]))
+    seen = np.isfinite(apart)
+    run = max((_run_around(seen, i) for i in range(len(rows))), key=lambda r: r.stop - r.start)
     if run.stop - run.start < 3:
         return None
-    apart = np.where(np.isfinite(apart), apart, 0.0)
+    # The largest of many widths that scatter would be too large: it is looked for in a running mean.
+    mean = ndimage.uniform_filter1d(apart[run], 3, mode="nearest")
     level = np.gradient(_calm(apart[run]), _ROW_MM) <= STEEP
-    at = run.start + int(np.argmax(np.where(level, apart[run], 0.0))) if level.any() else int(seen[1])
+    at = run.start + int(np.argmax(np.where(level, mean, 0.0))) if level.any() else run.start + 1
     near = slice(max(run.start, at - 1), min(run.stop, at + 2))
     left, right = (float(np.median(walls[side][near])) for side in (1, -1))
     scatter = float(np.sqrt(np.mean((apart[near] - left - right) ** 2)))
     return -right, left, float(rows[at]), scatter
 
 
-def _nearest(aside: FloatArray, dz: FloatArray) -> FloatArray:
+def _nearest(aside: FloatArray, dz: FloatArray, smoothing_mm: float) -> FloatArray:
     """How far aside each row's wall is where it is nearest: a pedicle is round, its wall a parabola in z."""
     nearest = np.full(len(aside), np.nan)
     for i, row in enumerate(aside):
@@ -293,7 +295,9 @@ def _nearest(aside: FloatArray, dz: FloatArray) -> FloatArray:
         terms = np.column_stack([np.ones(int(seen.sum())), dz[seen], dz[seen] ** 2])
         offset, slope, bend = np.linalg.lstsq(terms, row[seen], rcond=None)[0]
         lowest = float(np.clip(-slope / (2 * bend), dz[0], dz[-1])) if bend > 0.01 else 0.0
-        nearest[i] = offset + slope * lowest + bend * lowest**2
+        # Smoothing has made what is round thinner (see `imaging.surface`).
+        thinner = smoothing_mm**2 * float(np.clip(bend, 0, 0.25))
+        nearest[i] = offset + slope * lowest + bend * lowest**2 - thinner
     return nearest
 
 

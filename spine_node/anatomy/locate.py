@@ -7,36 +7,29 @@ from dataclasses import replace
 
 import numpy as np
 
-from spine_node.anatomy.axis import POSTERIOR, rough_axes
+from spine_node.anatomy.axis import rough_axes
 from spine_node.anatomy.contacts import touching
 from spine_node.anatomy.grey import metal
-from spine_node.anatomy.heads import fit_head
-from spine_node.anatomy.landmarks import Endplate, FemoralHead, Spine, Vertebra, Vertical
+from spine_node.anatomy.landmarks import FemoralHead, Spine, Vertebra, Vertical
 from spine_node.anatomy.levels import (
     CHANNELS,
     FEMORAL_HEAD_LEFT,
-    FEMORAL_HEAD_RIGHT,
     LEVEL_OF_VALUE,
     SACRUM,
 )
-from spine_node.anatomy.pieces import WORTH_SAYING, Pieces, absent_levels, vertebrae_in
-from spine_node.anatomy.sacrum import Seed, find_s1, seed_of_shape
+from spine_node.anatomy.pelvis import locate_pelvis
+from spine_node.anatomy.pieces import Pieces, absent_levels, vertebrae_in
 from spine_node.anatomy.split import BY_SHAPE, split
-from spine_node.anatomy.vertebra import ROUGH_PLATE_MM, locate_vertebra
+from spine_node.anatomy.vertebra import locate_vertebra
 from spine_node.errors import LabelMapRefused
-from spine_node.geometry.angles import angle_between_deg
-from spine_node.imaging.components import Box, boxes, cut_out
-from spine_node.imaging.surface import field_of
-from spine_node.imaging.volume import FloatArray, LabelMap, Volume
+from spine_node.imaging.components import Box, boxes
+from spine_node.imaging.volume import LabelMap, Volume
 
 REMNANT = 0.7
 """An end vertebra lower than this part of its neighbour's height was cut, or is crushed."""
 
 THICK_MM = 2.2
 """Slices thicker than this leave small endplates along them undetermined by a few degrees."""
-
-FURTHEST_FROM_S1_MM = 75.0
-"""A last vertebra further from the sacrum than this (its height and a disc) does not point to S1."""
 
 
 def locate(label_map: LabelMap, vertical: Vertical | None = None, image: Volume | None = None) -> Spine:
@@ -91,15 +84,19 @@ def locate(label_map: LabelMap, vertical: Vertical | None = None, image: Volume 
         dens_tip = dens_tip if located.dens_tip_mm is None else located.dens_tip_mm
     vertebrae, cut = _without_cut_ends(vertebrae, sacrum_seen=SACRUM in found)
     missing |= cut
-    heads, head_reasons, said = _heads(label_map, found)
-    missing |= head_reasons
-    quality += said
-    _refuse_mirrored(vertebrae, heads)
-    s1, reason, said = _s1(label_map, found, vertebrae, guesses, heads, vertical)
-    quality += said
-    if s1 is None:
-        missing["s1"] = reason
-    return Spine(tuple(vertebrae), s1, heads, vertical, missing, tuple(quality), dens_tip_mm=dens_tip)
+    pelvis = locate_pelvis(label_map, found, vertebrae, guesses, vertical)
+    _refuse_mirrored(vertebrae, pelvis.heads)
+    return Spine(
+        tuple(vertebrae),
+        pelvis.s1,
+        pelvis.heads,
+        vertical,
+        missing | pelvis.missing,
+        (*quality, *pelvis.quality),
+        dens_tip_mm=dens_tip,
+        crests_mm=pelvis.crests_mm,
+        sacral_left=pelvis.sacral_left,
+    )
 
 
 def _without_cut_ends(
@@ -129,86 +126,6 @@ def _height_mm(vertebra: Vertebra) -> float | None:
     if vertebra.superior is None or vertebra.inferior is None:
         return None
     return float(np.linalg.norm(vertebra.superior.centre_mm - vertebra.inferior.centre_mm))
-
-
-def _heads(
-    label_map: LabelMap, found: Mapping[int, Box]
-) -> tuple[dict[str, FemoralHead], dict[str, str], list[str]]:
-    heads: dict[str, FemoralHead] = {}
-    reasons: dict[str, str] = {}
-    said: list[str] = []
-    for side, value in (("left", FEMORAL_HEAD_LEFT), ("right", FEMORAL_HEAD_RIGHT)):
-        if value not in found:
-            reasons[f"femoral_head_{side}"] = f"{side} femoral head is not in the label map"
-            continue
-        blob = cut_out(label_map, value, found[value])
-        head, reason = fit_head(side, blob)
-        if head is None:
-            reasons[f"femoral_head_{side}"] = reason
-            continue
-        heads[side] = head
-        if blob.dropped > WORTH_SAYING:
-            said.append(
-                f"{side} femoral head: {100 * blob.dropped:.0f} % of its voxels lie apart and were left out."
-            )
-    if len(heads) == 2:
-        difference = heads["left"].radius_mm - heads["right"].radius_mm
-        if abs(difference) > 3:
-            said.append(f"The femoral heads differ in radius by {abs(difference):.1f} mm.")
-    return heads, reasons, said
-
-
-def _s1(
-    label_map: LabelMap,
-    found: Mapping[int, Box],
-    vertebrae: list[Vertebra],
-    guesses: Mapping[str, FloatArray],
-    heads: Mapping[str, FemoralHead],
-    vertical: Vertical,
-) -> tuple[Endplate | None, str, list[str]]:
-    if SACRUM not in found:
-        return None, "sacrum is not in the label map", []
-    blob = cut_out(label_map, SACRUM, found[SACRUM])
-    field = field_of(blob)
-    last = vertebrae[-1] if vertebrae else None
-    plate = last and (last.inferior or last.superior)
-    seed: Seed | None = None
-    if last and plate and _near(blob.points_mm, last.body_centre_mm):
-        # Sacrum and hips are one piece: the hip axis shows its front better than a turned L5 does.
-        own = guesses[last.level] if last.axes is None else last.axes
-        back = _backward(heads, vertical) if len(heads) == 2 else own[:, 1]
-        seed = Seed(plate.centre_mm, plate.normal, back)
-    else:
-        seed = seed_of_shape(blob, field, vertical.direction, _backward(heads, vertical))
-    if seed is None:
-        return None, "S1 endplate: no lumbar vertebra points to it and the sacrum shows no flat place", []
-    s1, reason = find_s1(blob, field, seed)
-    said = []
-    if blob.dropped > WORTH_SAYING:
-        said.append(f"sacrum: {100 * blob.dropped:.0f} % of its voxels lie apart and were left out.")
-    if s1 is not None:
-        if s1.residual_mm > ROUGH_PLATE_MM:
-            said.append(f"S1 endplate is domed or uneven: its surface scatters by {s1.residual_mm:.1f} mm.")
-        if last and last.inferior and _near(blob.points_mm, last.body_centre_mm):
-            opening = angle_between_deg(last.inferior.normal, s1.normal)
-            if opening > 35:
-                said.append(
-                    f"{last.level} and S1 face each other at {opening:.0f} degrees: check S1 and the level."
-                )
-        else:
-            said.append("S1 endplate was found without a lumbar vertebra above it: its level is assumed.")
-    return s1, reason, said
-
-
-def _near(sacrum_mm: FloatArray, body_centre_mm: FloatArray) -> bool:
-    return bool(np.linalg.norm(sacrum_mm[::5] - body_centre_mm, axis=1).min() < FURTHEST_FROM_S1_MM)
-
-
-def _backward(heads: Mapping[str, FemoralHead], vertical: Vertical) -> FloatArray:
-    if len(heads) == 2:
-        left = heads["left"].centre_mm - heads["right"].centre_mm
-        return np.asarray(np.cross(vertical.direction, left))
-    return POSTERIOR
 
 
 def _refuse_mirrored(vertebrae: list[Vertebra], heads: Mapping[str, FemoralHead]) -> None:

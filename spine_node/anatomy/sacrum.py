@@ -1,55 +1,63 @@
-"""The superior endplate of S1, found on the sacrum: the flat place that faces the last vertebra.
+"""The superior endplate of S1, found on the sacrum: an oval whose plane is fitted and whose edges are read.
 
-Steps as Vrtovec 2012 (Spine 37:E479): the plate grows from where the vertebra above looks, stops where
-the surface turns away. Its centre is its centroid.
+After Vrtovec 2012 (Spine 37:E479): the plate is looked for where the vertebra above points, ends where the
+surface turns away, and its centre is the middle of its front, back, left and right edges. The oval lies on
+the sacrum's own mirror plane: wings and articular processes then do not draw it aside.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy import ndimage
 
 from spine_node.anatomy.endplates import CUT_FRACTION, column_step_mm
 from spine_node.anatomy.landmarks import Endplate
-from spine_node.anatomy.rims import along_mm, probe_depth_mm, rim_mm
-from spine_node.anatomy.stairs import plane_without_stairs
+from spine_node.anatomy.plate_edges import edge_mm
+from spine_node.anatomy.plate_outline import HeightMap, Oval, find_oval
+from spine_node.anatomy.rims import along_mm
+from spine_node.anatomy.sacral_axis import MirrorPlane, mirror_plane
+from spine_node.anatomy.stairs import heights_without_stairs
 from spine_node.geometry.angles import angle_between_deg
-from spine_node.geometry.directions import DegenerateGeometry, axes_from, unit
-from spine_node.geometry.fitting import HeightPlane, robust_height_plane
+from spine_node.geometry.directions import DegenerateGeometry, across, axes_from, unit
+from spine_node.geometry.fitting import HeightPlane, bowl_terms, robust_height_bowl, robust_height_plane
 from spine_node.imaging.components import Blob
 from spine_node.imaging.surface import Field, column_crossings
 from spine_node.imaging.volume import FloatArray
 
-BAND_MM = 2.0
-"""Surface nearer to the plane belongs to the plate (a dome or dish is less deep)."""
+RIM = 0.85
+"""Fraction of the plate's oval that the plane is fitted to: outside the rim is rounded."""
 
-RIM_BAND_MM = 1.0
-"""The same at the rim, where laminae and wings begin just below the plate; more if the plate is domed."""
+LOOSE_MM = 1.0
+"""Usual distance of a plate's surface from its own bowl; what is four times as far off is something else."""
 
-TURN_DEG = 28.0
-"""Surface that leans more against the plane does not belong to the plate."""
-
-SEED_MM = 9.0
-"""Radius around the foot of the vertebra above in which the plate is first looked for."""
-
-RIM = 0.88
-"""Fraction of the plate's ellipse that the final plane is fitted to."""
-
-AREA_MM2 = (250.0, 3600.0)
-"""Endplates of S1, from a small child's to a large man's."""
-
-REACH_MM = (36.0, 34.0)
+REACH_MM = (50.0, 36.0)
 """How far from its middle the plate is looked for, to the sides and front to back."""
 
-RIM_AGREES_MM = 4.0
-"""Where the bone ends further than this from where the flat surface does, it is another bone's end."""
+DEEPEST_MM = 24.0
+"""Further below the plate the sacrum's surface is of no interest."""
+
+EDGE_AGREES_MM = 6.0
+"""How far a corner of the bone may lie from the oval and still be the plate's, to the sides."""
+
+DEPTH_AGREES_MM = 20.0
+"""The same in front and behind, where nothing goes on beside the plate."""
+
+LEAST_CONTRAST = 0.1
+"""Less than this the surface does not turn away around the plate: it is no plate. Real sacra reach 0.18
+(wings level with the plate, bevelled front) to 0.55."""
+
+AREA_MM2 = (250.0, 4500.0)
+"""Endplates of S1, from a small child's to a large man's whose wings are level with it."""
 
 USUAL_SLOPE_DEG = 40.0
-"""Slope from which the plate is looked for when no lumbar vertebra points to it."""
+"""Sacral slope of adults in the mean (Vialle 2005: 41)."""
 
-_PASSES = 4
+_SLOPES_DEG = tuple(range(-15, 106, 15))
+_SEED_MM = 9.0
+_PASSES = 5
+_SETTLED_DEG, _SETTLED_MM = 0.1, 0.15
+_FURTHEST_ASIDE_MM = 15.0
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,15 +70,22 @@ class Seed:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Surface:
-    """The sacrum's upper surface as heights over a plane of columns."""
+class _Plate:
+    """A plate as far as it was found: columns over it, its oval, the columns its plane is fitted to."""
 
-    centre_mm: FloatArray
-    axes: FloatArray
-    shape: tuple[int, int]
-    base: FloatArray
-    heights: FloatArray
-    step_mm: float
+    surface: HeightMap
+    oval: Oval
+    inner: np.ndarray
+    plane: HeightPlane
+
+    @property
+    def normal(self) -> FloatArray:
+        return _normal(self.surface, self.plane)
+
+    @property
+    def centre_mm(self) -> FloatArray:
+        middle = self.oval.middle[None]
+        return self.surface.to_lps(middle, self.plane.at(middle))[0]
 
 
 def find_s1(blob: Blob, field: Field, seed: Seed) -> tuple[Endplate | None, str]:
@@ -83,168 +98,267 @@ def find_s1(blob: Blob, field: Field, seed: Seed) -> tuple[Endplate | None, str]
     field : Field
         Of the sacrum.
     seed : Seed
-        From the vertebra above, or from `seed_of_shape`.
+        From the vertebra above, or from `seed_of_shape`. Its normal may be off by 25 degrees and its
+        point by half a plate (a slipped L5); `posterior` decides where the edges are read.
     """
-    point, axes = seed.point_mm, axes_from(seed.normal, seed.posterior)
+    mirror = _mirror(blob, field, seed)
+    plate, reason = _settle(blob, field, seed, mirror)
+    if plate is None or plate.oval.contrast < LEAST_CONTRAST:
+        # The vertebra above points past the plate.
+        own_seed = _seed_of_shape(blob, field, _upright(seed), seed.posterior, mirror)
+        if own_seed is not None:
+            plate, reason = _settle(blob, field, own_seed, mirror)
+    if plate is None:
+        return None, f"S1 endplate: {reason}"
+    if plate.oval.contrast < LEAST_CONTRAST:
+        return None, "S1 endplate: the sacrum shows no place that is flat and ends all around"
+    surface, base = plate.surface, plate.surface.base
+    within = plate.oval.radius(base) < 1
+    area = float((within & np.isfinite(surface.heights.ravel())).sum()) * surface.step_mm**2
+    if not AREA_MM2[0] <= area <= AREA_MM2[1]:
+        return None, f"S1 endplate: the flat place on the sacrum has {area:.0f} mm2, no endplate has"
     try:
-        for _ in range(_PASSES):
-            surface = _upper_surface(blob, field, point, axes)
-            plane, region, inner = _grow(surface)
-            base = surface.base[region].mean(axis=0)
-            point = surface.centre_mm + surface.axes @ np.array([*base, float(plane.at(base))])
-            axes = axes_from(_normal(surface, plane), seed.posterior)
-        plane = plane_without_stairs(
+        inner = base[plate.inner]
+        freed = heights_without_stairs(
             blob.grid,
             surface.centre_mm,
             surface.axes,
-            surface.base[inner],
-            surface.heights[inner],
+            inner,
+            surface.heights.ravel()[plate.inner],
             bone_below=True,
         )
+        finely = _plane(inner, freed)
     except DegenerateGeometry as error:
         return None, f"S1 endplate: {error}"
-    normal = _normal(surface, plane)
-    region = _to_the_rim(surface, plane, region)
-    points = surface.centre_mm + np.column_stack([surface.base, surface.heights]) @ surface.axes.T
-    if blob.at_edge(blob.grid.to_index(points[region])).mean() > CUT_FRACTION:
+    plate = replace(plate, plane=finely)
+    if _cut(blob, plate):
         return None, "S1 endplate is cut by the field's edge"
-    area = float(region.sum()) * surface.step_mm**2
-    if not AREA_MM2[0] <= area <= AREA_MM2[1]:
-        return None, f"S1 endplate: the flat place on the sacrum has {area:.0f} mm2, no endplate has"
-    return _with_edges(blob, field, surface, plane, region, normal, seed.posterior), ""
+    bare = plate.centre_mm
+    voxel = along_mm(blob.grid, plate.normal)
+    endplate = Endplate(bare, plate.normal, finely.residual_mm, bare, bare, bare, bare, voxel_mm=voxel)
+    return _with_edges(endplate, plate, blob, field, seed.posterior, mirror), ""
 
 
 def seed_of_shape(blob: Blob, field: Field, vertical: FloatArray, posterior: FloatArray) -> Seed | None:
-    """Where the plate is when no lumbar vertebra is seen: the highest flat place facing up and forward."""
-    slope = np.radians(USUAL_SLOPE_DEG)
-    level_back = axes_from(vertical, posterior)[:, 1]
-    up = unit(np.cos(slope) * vertical - np.sin(slope) * level_back)
-    axes = axes_from(up, posterior)
-    centre = blob.points_mm.mean(axis=0)
-    surface = _upper_surface(blob, field, centre, axes, reach=(15.0, 70.0))
-    best: tuple[float, Seed] | None = None
-    for middle in surface.base[:: max(len(surface.base) // 400, 1)]:
-        near = np.linalg.norm(surface.base - middle, axis=1) < SEED_MM
-        seen = near & np.isfinite(surface.heights)
-        if seen.sum() < 0.9 * near.sum() or near.sum() < 0.8 * np.pi * (SEED_MM / surface.step_mm) ** 2:
-            continue
-        plane = robust_height_plane(surface.base[seen] - middle, surface.heights[seen])
-        normal = unit(axes @ np.array([-plane.slope[0], -plane.slope[1], 1.0]))
-        scatter = float(np.median(np.abs(surface.heights[seen] - plane.at(surface.base[seen] - middle))))
-        if scatter > 1.0 or angle_between_deg(normal, up) > 35:
-            continue
-        if best is None or plane.offset_mm > best[0]:
-            point = centre + axes @ np.array([*middle, plane.offset_mm])
-            best = (plane.offset_mm, Seed(point, normal, posterior))
-    return None if best is None else best[1]
+    """Where the plate is when no lumbar vertebra is seen: the flat place at the sacrum's upper end.
+
+    Slopes from -15 to 105 degrees against the vertical are tried.
+    """
+    guess = Seed(blob.points_mm.mean(axis=0), _facing_axes(vertical, posterior, USUAL_SLOPE_DEG)[:, 2], posterior)
+    return _seed_of_shape(blob, field, vertical, posterior, _mirror(blob, field, guess))
+
+
+def _mirror(blob: Blob, field: Field, seed: Seed) -> MirrorPlane | None:
+    mirror = mirror_plane(blob, field, axes_from(seed.normal, seed.posterior))
+    return mirror if mirror is not None and mirror.sure else None
+
+
+def _facing_axes(vertical: FloatArray, posterior: FloatArray, slope_deg: float) -> FloatArray:
+    """Axes of a plate of this slope: left, along the plate to the back, cranial normal."""
+    level, slope = axes_from(vertical, posterior), np.radians(slope_deg)
+    turn = np.array([[1, 0, 0], [0, np.cos(slope), -np.sin(slope)], [0, np.sin(slope), np.cos(slope)]])
+    return np.asarray(level @ turn)
+
+
+def _upright(seed: Seed) -> FloatArray:
+    """The vertical of somebody whose plate has the usual slope and this normal."""
+    back, slope = axes_from(seed.normal, seed.posterior)[:, 1], np.radians(USUAL_SLOPE_DEG)
+    return unit(np.cos(slope) * seed.normal + np.sin(slope) * back)
+
+
+def _backward(normal: FloatArray, seed: Seed, mirror: MirrorPlane | None) -> FloatArray:
+    return seed.posterior if mirror is None else np.asarray(np.cross(normal, mirror.left))
+
+
+def _onto(mirror: MirrorPlane | None, point_mm: FloatArray) -> tuple[FloatArray, bool]:
+    """The point moved onto the mirror plane, and whether it was near enough to be."""
+    if mirror is None:
+        return point_mm, False
+    aside = float(point_mm @ mirror.left) - mirror.offset_mm
+    if abs(aside) > _FURTHEST_ASIDE_MM:
+        return point_mm, False
+    return np.asarray(point_mm - aside * mirror.left), True
+
+
+def _settle(
+    blob: Blob, field: Field, seed: Seed, mirror: MirrorPlane | None
+) -> tuple[_Plate | None, str]:
+    """Oval and plane, each from the other until they stand still."""
+    point, normal = seed.point_mm, seed.normal
+    plate: _Plate | None = None
+    try:
+        for k in range(_PASSES):
+            origin, known = _onto(mirror, point)
+            axes = axes_from(normal, _backward(normal, seed, mirror))
+            step = column_step_mm(blob) if k else 1.5
+            surface = _upper_surface(blob, field, origin, axes, step)
+            plate = _fit(field, surface, known=known, before=None if plate is None else plate.oval)
+            moved = float(np.linalg.norm(plate.centre_mm - point))
+            turned = angle_between_deg(plate.normal, normal)
+            point, normal = plate.centre_mm, plate.normal
+            if k and moved < _SETTLED_MM and turned < _SETTLED_DEG:
+                break
+    except DegenerateGeometry as error:
+        return None, str(error)
+    return plate, ""
 
 
 def _upper_surface(
-    blob: Blob,
-    field: Field,
-    centre_mm: FloatArray,
-    axes: FloatArray,
-    reach: tuple[float, float] = REACH_MM,
-) -> _Surface:
-    step = column_step_mm(blob)
-    u, v = (np.arange(-r, r + step / 2, step) for r in reach)
+    blob: Blob, field: Field, centre_mm: FloatArray, axes: FloatArray, step: float
+) -> HeightMap:
+    u, v = (np.arange(-round(r / step), round(r / step) + 1) * step for r in REACH_MM)
     base = np.stack(np.meshgrid(u, v, indexing="ij"), axis=-1).reshape(-1, 2)
     rise = max(0.5 * float(blob.grid.spacing_mm.min()), 0.4)
-    top = float(((blob.points_mm - centre_mm) @ axes[:, 2]).max()) + 2 * float(blob.grid.spacing_mm.max())
-    heights = np.arange(-30.0, min(top, 60.0) + rise, rise)
+    top = float(((blob.points_mm[::5] - centre_mm) @ axes[:, 2]).max()) + 2 * float(blob.grid.spacing_mm.max())
+    heights = np.arange(-DEEPEST_MM, min(top, 40.0) + rise, rise)
     if len(heights) < 3:
         raise DegenerateGeometry(f"the sacrum begins {-top:.0f} mm below the last vertebra, no plate near it")
     _, highest = column_crossings(field, centre_mm + base @ axes[:, :2].T, axes[:, 2], heights)
-    return _Surface(centre_mm, axes, (len(u), len(v)), base, highest, step)
+    return HeightMap(centre_mm, axes, (u, v), highest.reshape(len(u), len(v)))
 
 
-def _grow(surface: _Surface) -> tuple[HeightPlane, np.ndarray, np.ndarray]:
-    """The plate's plane, its columns and those away from its rim, grown from the middle."""
-    distance = np.linalg.norm(surface.base, axis=1)
-    seen = np.isfinite(surface.heights)
-    seeds = seen & (distance < SEED_MM)
-    if seeds.sum() < 20:
-        raise DegenerateGeometry("the sacrum does not lie below the last vertebra")
-    plane = robust_height_plane(surface.base[seeds], surface.heights[seeds])
-    heights = surface.heights.reshape(surface.shape)
-    smooth = ndimage.gaussian_filter(np.nan_to_num(heights, nan=-60.0), 1.0)
-    du, dv = np.gradient(smooth, surface.step_mm)
-    region = inner = seeds
-    for _ in range(4):
-        lean = np.degrees(np.arctan(np.hypot(du - plane.slope[0], dv - plane.slope[1]))).ravel()
-        near = np.abs(surface.heights - plane.at(surface.base)) < BAND_MM
-        flat = (seen & near & (lean < TURN_DEG)).reshape(surface.shape)
-        flat = ndimage.binary_opening(flat, iterations=max(1, round(1.5 / surface.step_mm)))
-        labels, _ = ndimage.label(flat)
-        votes = np.bincount(labels.ravel()[seeds.ravel()], minlength=2)
-        votes[0] = 0
-        if not votes.any():
-            raise DegenerateGeometry("the sacrum has no flat place below the last vertebra")
-        region = ndimage.binary_fill_holes(labels == int(np.argmax(votes))).ravel() & seen
-        base = surface.base[region]
-        away = surface.base - base.mean(axis=0)
-        radius = np.sqrt(np.einsum("ni,ij,nj->n", away, np.linalg.inv(np.cov(base.T)), away)) / 2
-        inner = region & (radius < RIM)
-        plane = robust_height_plane(surface.base[inner], surface.heights[inner])
-    return plane, region, inner
+def _fit(field: Field, surface: HeightMap, *, known: bool, before: Oval | None) -> _Plate:
+    start = None if before is None else replace(before, middle=np.array([0.0 if known else before.middle[0], 0.0]))
+    oval = find_oval(surface, middle_known=known, start=start)
+    plane, inner = _plane_within(surface, oval)
+    # Front and back are where the bone ends, also where its edge is bevelled: the oval follows them.
+    front, back = (
+        oval.middle[1] + sign * _reach(field, surface, oval, plane, sign) for sign in (-1.0, 1.0)
+    )
+    whole = find_oval(surface, middle_known=known, ends_mm=(front, back), start=oval)
+    # A bevelled end is the plate's but no sharp border: how sure the plate is was known before.
+    whole = replace(whole, contrast=oval.contrast)
+    plane, inner = _plane_within(surface, whole)
+    return _Plate(surface, whole, inner, plane)
 
 
-def _normal(surface: _Surface, plane: HeightPlane) -> FloatArray:
+def _plane_within(surface: HeightMap, oval: Oval) -> tuple[HeightPlane, np.ndarray]:
+    base, heights = surface.base, surface.heights.ravel()
+    inner = (oval.radius(base) < RIM) & np.isfinite(heights)
+    return _plane(base[inner], heights[inner]), inner
+
+
+def _plane(base: FloatArray, heights: FloatArray) -> HeightPlane:
+    """The least-squares plane of everything that belongs to the plate's own bowl.
+
+    A plane's own outliers would be the rims of a dish, and which of them chance decides.
+    """
+    bowl = robust_height_bowl(base, heights, scale_floor_mm=LOOSE_MM)
+    kept = np.abs(heights - bowl_terms(base) @ bowl) < 4 * LOOSE_MM
+    if kept.sum() < 12:
+        raise DegenerateGeometry("too few columns meet a plate")
+    design = np.column_stack([np.ones(int(kept.sum())), base[kept]])
+    solution, *_ = np.linalg.lstsq(design, heights[kept], rcond=None)
+    residual = float(np.sqrt(np.mean((heights[kept] - design @ solution) ** 2)))
+    return HeightPlane(float(solution[0]), solution[1:], residual, kept.astype(float))
+
+
+def _normal(surface: HeightMap, plane: HeightPlane) -> FloatArray:
     return unit(surface.axes @ np.array([-plane.slope[0], -plane.slope[1], 1.0]))
 
 
-def _to_the_rim(surface: _Surface, plane: HeightPlane, region: np.ndarray) -> np.ndarray:
-    """The region with the strip at its edge that smoothing made look steep."""
-    near = np.abs(surface.heights - plane.at(surface.base)) < max(RIM_BAND_MM, 3 * plane.residual_mm)
-    wider = ndimage.binary_dilation(
-        region.reshape(surface.shape),
-        structure=np.ones((3, 3)),
-        iterations=round(4 / surface.step_mm),
-        mask=near.reshape(surface.shape),
-    )
-    return np.asarray(wider.ravel() & near)
+def _reach(field: Field, surface: HeightMap, oval: Oval, plane: HeightPlane, sign: float) -> float:
+    """How far the plate goes from the oval's middle along the map's second direction, or against it."""
+    normal = _normal(surface, plane)
+    middle = oval.middle[None]
+    along = sign * surface.axes[:, 1]
+    along = unit(along - (along @ normal) * normal)
+    edge = edge_mm(field, surface.to_lps(middle, plane.at(middle))[0], normal, along)
+    half = float(oval.half[1])
+    return edge.reach_mm if edge is not None and abs(edge.reach_mm - half) <= DEPTH_AGREES_MM else half
+
+
+def _cut(blob: Blob, plate: _Plate) -> bool:
+    """Whether the volume ends within the plate or at its outline."""
+    surface = plate.surface
+    heights = surface.heights.ravel()
+    base = surface.base[plate.inner]
+    on_top = blob.at_edge(blob.grid.to_index(surface.to_lps(base, heights[plate.inner])))
+    turn = np.linspace(0, 2 * np.pi, 48, endpoint=False)
+    rim = plate.oval.middle + plate.oval.half * np.column_stack([np.cos(turn), np.sin(turn)])
+    depth = 2 * float(blob.grid.spacing_mm.max())
+    beside = blob.at_edge(blob.grid.to_index(surface.to_lps(rim, plate.plane.at(rim) - depth)))
+    return bool(on_top.mean() > CUT_FRACTION or beside.mean() > CUT_FRACTION)
 
 
 def _with_edges(
+    bare: Endplate,
+    plate: _Plate,
     blob: Blob,
     field: Field,
-    surface: _Surface,
-    plane: HeightPlane,
-    region: np.ndarray,
-    normal: FloatArray,
     posterior: FloatArray,
+    mirror: MirrorPlane | None,
 ) -> Endplate:
-    """The plate with its centroid, and its edges on the chords through it.
-
-    Front and back end where the bone does; the wings go on beside the plate, so left and right end
-    where the surface leaves the plane.
-    """
-    axes = axes_from(normal, posterior)
-    base = surface.base[region]
-    middle = base.mean(axis=0)
-    centre = surface.centre_mm + surface.axes @ np.array([*middle, float(plane.at(middle))])
-    flat = surface.centre_mm + np.column_stack([base, plane.at(base)]) @ surface.axes.T
-    half = surface.step_mm / 2
-    depth = probe_depth_mm(blob.grid, normal)
-
-    def chord_end(direction: FloatArray) -> float:
-        """Where the flat surface ends on a chord of 4 mm width."""
-        along, aside = (flat - centre) @ direction, (flat - centre) @ np.cross(normal, direction)
-        row = np.abs(aside) < 2.0
-        return float(along[row].max()) + half if row.any() else 0.0
-
-    def front_or_back(direction: FloatArray) -> FloatArray:
-        bone, flat_end = rim_mm(field, centre, -normal, direction, depth, "first"), chord_end(direction)
-        reach = bone if abs(bone - flat_end) <= RIM_AGREES_MM else flat_end
-        return np.asarray(centre + reach * direction)
-
-    return Endplate(
-        centre,
-        normal,
-        plane.residual_mm,
-        front_or_back(-axes[:, 1]),
-        front_or_back(axes[:, 1]),
-        centre + chord_end(axes[:, 0]) * axes[:, 0],
-        centre - chord_end(-axes[:, 0]) * axes[:, 0],
-        voxel_mm=along_mm(blob.grid, normal),
+    """The plate with its centre in the middle of its edges, and the edges on the chords through it."""
+    axes = axes_from(bare.normal, posterior)
+    centre = bare.centre_mm
+    reaches: list[float] = []
+    for _ in range(2):
+        reaches = []
+        for k, sign in ((1, -1.0), (1, 1.0), (0, 1.0), (0, -1.0)):
+            along = sign * axes[:, k]
+            edge = edge_mm(field, centre, bare.normal, along)
+            expected = _oval_reach(plate, centre, along)
+            allowed = DEPTH_AGREES_MM if k == 1 else EDGE_AGREES_MM
+            agrees = edge is not None and abs(edge.reach_mm - expected) <= allowed
+            reaches.append(edge.reach_mm if edge is not None and agrees else expected)
+        ahead = (reaches[1] - reaches[0]) / 2
+        aside = (reaches[2] - reaches[3]) / 2
+        centre = centre + ahead * axes[:, 1] + (0.0 if mirror is not None else aside) * axes[:, 0]
+        reaches = [reaches[0] + ahead, reaches[1] - ahead, reaches[2], reaches[3]]
+    return replace(
+        bare,
+        centre_mm=centre,
+        anterior_mm=centre - reaches[0] * axes[:, 1],
+        posterior_mm=centre + reaches[1] * axes[:, 1],
+        left_mm=centre + reaches[2] * axes[:, 0],
+        right_mm=centre - reaches[3] * axes[:, 0],
     )
+
+
+def _oval_reach(plate: _Plate, centre_mm: FloatArray, along: FloatArray) -> float:
+    """Distance from a point to the oval in a direction."""
+    steps = np.arange(0.0, 60.0, 0.25)
+    local = (centre_mm + steps[:, None] * along - plate.surface.centre_mm) @ plate.surface.axes
+    outside = plate.oval.radius(local[:, :2]) >= 1
+    return float(steps[int(np.argmax(outside))]) if outside.any() else float(steps[-1])
+
+
+def _seed_of_shape(
+    blob: Blob, field: Field, vertical: FloatArray, posterior: FloatArray, mirror: MirrorPlane | None
+) -> Seed | None:
+    points = blob.points_mm[::11]
+    centre, _ = _onto(mirror, points.mean(axis=0))
+    back = posterior
+    if mirror is not None:
+        # An oblique pelvis: its own midsagittal plane is searched, not that of the room.
+        vertical = across(vertical, mirror.left)
+        back = np.asarray(np.cross(vertical, mirror.left))
+    step = 2.0
+    u = np.arange(-10, 11) * step
+    v = np.arange(-40, 41) * step
+    base = np.stack(np.meshgrid(u, v, indexing="ij"), axis=-1).reshape(-1, 2)
+    best: tuple[float, Seed] | None = None
+    for slope in _SLOPES_DEG:
+        axes = _facing_axes(vertical, back, slope)
+        top = float(((points - centre) @ axes[:, 2]).max()) + 2.0
+        _, highest = column_crossings(
+            field, centre + base @ axes[:, :2].T, axes[:, 2], np.arange(0.0, top + 1.0, 1.0)
+        )
+        for middle in np.column_stack([np.zeros(len(v)), v])[2:-2:2]:
+            near = np.linalg.norm(base - middle, axis=1) < _SEED_MM
+            seen = near & np.isfinite(highest)
+            if seen.sum() < 0.9 * near.sum():
+                continue
+            plane = robust_height_plane(base[seen] - middle, highest[seen], scale_floor_mm=0.5)
+            normal = unit(axes @ np.array([-plane.slope[0], -plane.slope[1], 1.0]))
+            if angle_between_deg(normal, axes[:, 2]) > 15 or plane.residual_mm > 1.5:
+                continue
+            point = centre + axes @ np.array([*middle, plane.offset_mm])
+            above = float(((points - point) @ normal > 2.0).mean())
+            outward = float((point - centre) @ normal)
+            unusual = abs(slope - USUAL_SLOPE_DEG) / 40.0
+            worth = outward / 30.0 - plane.residual_mm - above / 0.05 - 0.5 * unusual**2
+            if best is None or worth > best[0]:
+                best = (worth, Seed(point, normal, posterior))
+    return None if best is None else best[1]

@@ -36,6 +36,15 @@ SOLID = 0.85
 KEEP_FRACTION = 0.15
 """Laminae come apart in coarse label maps; smaller splinters say nothing about the shape."""
 
+CORE_STEP_MM = 2.0
+"""Sampling in which the thick places are looked for, at most."""
+
+LATERAL_MM = 32.0
+"""No body reaches further aside."""
+
+BEHIND_CANAL_MM = 6.0
+"""Nothing of a body lies so far behind the middle of its canal."""
+
 _ROUNDS = 2
 _CORE = 0.55
 _REGROW_MM = 3.5
@@ -61,10 +70,16 @@ class _Whole:
     canal_mm: FloatArray | None = None
     canal_half_width_mm: float = 8.0
 
-    def sampled(self, step_z_mm: float = STEP_MM) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
-        """Its field in its own axes: x, y, z in mm from the centre, and values (nx, ny, nz)."""
+    def sampled(
+        self, step_z_mm: float = STEP_MM, furthest: tuple[float, float] = (np.inf, np.inf)
+    ) -> tuple[FloatArray, FloatArray, FloatArray, FloatArray]:
+        """Its field in its own axes: x, y, z in mm from the centre, and values (nx, ny, nz).
+
+        Not further than `furthest` to either side and to the back.
+        """
         local = (self.points_mm - self.centre_mm) @ self.axes
         low, high = np.floor(local.min(axis=0)) - 3, local.max(axis=0) + 3
+        low[0], high[:2] = max(low[0], -np.ceil(furthest[0])), np.minimum(high[:2], furthest)
         steps = (STEP_MM, STEP_MM, step_z_mm)
         x, y, z = (np.arange(a, b + s, s) for a, b, s in zip(low, high, steps, strict=True))
         places = np.stack(np.meshgrid(x, y, z, indexing="ij"), axis=-1)
@@ -126,14 +141,17 @@ def _wholes(label_map: LabelMap, found: dict[int, Box]) -> list[_Whole]:
 
 def _core(blob: Blob) -> tuple[FloatArray, float, bool]:
     """Middle and radius of the thick places, and whether nearly all lies around the largest."""
-    depth = ndimage.distance_transform_edt(blob.mask, sampling=blob.grid.spacing_mm)
+    every = np.maximum(1, CORE_STEP_MM // blob.grid.spacing_mm).astype(int)
+    a, b, c = every
+    mask, spacing = blob.mask[::a, ::b, ::c], every * blob.grid.spacing_mm
+    depth = ndimage.distance_transform_edt(mask, sampling=spacing)
     radius = float(depth.max())
     cores, _ = ndimage.label(depth >= _CORE * radius)
     largest = cores == 1 + int(np.argmax(np.bincount(cores.ravel())[1:]))
-    reach = ndimage.distance_transform_edt(~largest, sampling=blob.grid.spacing_mm)
-    around = blob.mask & (reach <= _CORE * radius + _REGROW_MM)
-    centre = blob.grid.to_mm(np.argwhere(cores > 0).mean(axis=0))
-    return centre, radius, bool(around.sum() > SOLID * blob.mask.sum())
+    reach = ndimage.distance_transform_edt(~largest, sampling=spacing)
+    around = mask & (reach <= _CORE * radius + _REGROW_MM)
+    centre = blob.grid.to_mm(np.argwhere(cores > 0).mean(axis=0) * every)
+    return centre, radius, bool(around.sum() > SOLID * mask.sum())
 
 
 def _axes(cranial: FloatArray, posterior: FloatArray) -> FloatArray:
@@ -178,8 +196,10 @@ def _look(whole: _Whole) -> None:
     low, high = found
     # Lateral masses may be as thick as the body, but they lie beside the canal, not before it.
     front = int(np.searchsorted(y, low[1] + 1.0))
-    bone = values[:, : front + 4] > _BONE
+    near = np.abs(x - (low[0] + high[0]) / 2) <= LATERAL_MM
+    bone = values[near, : front + 4] > _BONE
     depth = ndimage.distance_transform_edt(bone, sampling=(STEP_MM, STEP_MM, step_z))[:, :front]
+    x = x[near]
     aside = np.abs(x - (low[0] + high[0]) / 2)
     half_width = max(float(high[0] - low[0]) / 2, STEP_MM)
     before = depth[aside <= half_width]
@@ -227,9 +247,9 @@ def _agree(wholes: list[_Whole]) -> None:
 
 def _in_body(whole: _Whole, points_mm: FloatArray) -> NDArray[np.bool_]:
     """Whether points, LPS (n, 3), of a vertebra belong to its body; shape (n,)."""
-    x, y, z, values = whole.sampled()
     assert whole.canal_mm is not None  # _agree gives every level one
     canal = (whole.canal_mm - whole.centre_mm) @ whole.axes
+    x, y, z, values = whole.sampled(furthest=(LATERAL_MM, float(canal[1]) + BEHIND_CANAL_MM))
     body = body_of(
         x,
         y,
@@ -238,8 +258,10 @@ def _in_body(whole: _Whole, points_mm: FloatArray) -> NDArray[np.bool_]:
         canal_xy=(float(canal[0]), float(canal[1])),
         canal_half_width_mm=whole.canal_half_width_mm,
         radius_mm=whole.radius_mm,
-        cervical=whole.level.startswith("C"),
+        level=whole.level,
     )
     index = ((points_mm - whole.centre_mm) @ whole.axes - [x[0], y[0], z[0]]) / STEP_MM
-    nearest = np.clip(np.rint(index).astype(np.intp), 0, np.array(body.shape) - 1)
-    return np.asarray(body[tuple(nearest.T)])
+    nearest = np.rint(index).astype(np.intp)
+    within = ((nearest >= 0) & (nearest < body.shape)).all(axis=1)
+    within[within] = body[tuple(nearest[within].T)]
+    return np.asarray(within)
