@@ -85,14 +85,6 @@ def find_mirror(fields: Sequence[Field], centre_mm: FloatArray, axes: FloatArray
     return Mirror(axes_from(axes[:, 2], posterior), spread_deg, best.likeness)
 
 
-def mirrored_axes(
-    fields: Sequence[Field], corners_mm: FloatArray, centre_mm: FloatArray, axes: FloatArray
-) -> tuple[FloatArray, float]:
-    """Axes and likeness of `find_mirror`; the corners say nothing that the fields do not."""
-    mirror = find_mirror(fields, centre_mm, axes)
-    return mirror.axes, mirror.likeness
-
-
 @dataclass(frozen=True, slots=True)
 class _Found:
     """Where a search ended; turn and its standard deviation in radians."""

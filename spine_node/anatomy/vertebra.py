@@ -12,7 +12,7 @@ from spine_node.anatomy.endplates import Plates, find_plates, with_edges
 from spine_node.anatomy.grey import body_mean
 from spine_node.anatomy.landmarks import Canal, Endplate, Vertebra
 from spine_node.anatomy.pieces import EDGE_AREA_MM2, Pieces
-from spine_node.anatomy.symmetry import mirrored_axes
+from spine_node.anatomy.symmetry import Mirror, find_mirror
 from spine_node.geometry.directions import axes_from
 from spine_node.imaging.components import Blob
 from spine_node.imaging.surface import Field, field_of
@@ -23,9 +23,6 @@ POSTERIOR_CUT_MM2 = 100.0
 
 ROUGH_PLATE_MM = 1.5
 """Scatter of an endplate from which it is called uneven (dome, erosion, poor segmentation)."""
-
-UNLIKE_DEG = 3.0
-"""Rotation is less well known where left and right differ: degrees for the part that does."""
 
 FACES = 2 / 3
 """Area of a surface over that of the voxels' faces on it, on average over its directions."""
@@ -61,8 +58,9 @@ def locate_vertebra(piece: Pieces, guess: FloatArray, image: Volume | None = Non
     said: list[str] = []
     if body.edge_area_mm2 > EDGE_AREA_MM2:
         missing[f"{level}.body"] = f"{level} body is cut by the field's edge"
-    axes, likeness, why = _axes(piece, plates, field, behind, guess)
-    if axes is None:
+    mirror, why = _mirror(piece, plates, field, behind, guess)
+    axes = None if mirror is None else mirror.axes
+    if mirror is None:
         missing[f"{level}.axes"] = why
     posterior = guess[:, 1] if axes is None else axes[:, 1]
     edged: dict[str, Endplate | None] = {}
@@ -95,7 +93,7 @@ def locate_vertebra(piece: Pieces, guess: FloatArray, image: Volume | None = Non
         edged["superior"],
         edged["inferior"],
         axes,
-        axes_deg=0.0 if axes is None else max(UNLIKE_DEG * (1 - likeness), 0.01),
+        axes_deg=0.0 if mirror is None else mirror.spread_deg,
         canal=canal,
         body_mm3=body.volume_mm3,
         whole_mm3=None if piece.posterior is None else body.volume_mm3 + piece.posterior.volume_mm3,
@@ -109,21 +107,18 @@ def locate_vertebra(piece: Pieces, guess: FloatArray, image: Volume | None = Non
     return Located(own_centre, missing | reasons, said, dens.tip_mm)
 
 
-def _axes(
+def _mirror(
     piece: Pieces, plates: Plates, field: Field, behind: Field | None, guess: FloatArray
-) -> tuple[FloatArray | None, float, str]:
-    """Own axes and how alike left and right are, or the reason why there are none."""
+) -> tuple[Mirror | None, str]:
+    """The vertebra's mirror plane, or the reason why there is none."""
     level = piece.level
     if piece.posterior is None or behind is None:
-        return None, 0.0, f"posterior elements of {level} are not labelled: a body shows no rotation"
+        return None, f"posterior elements of {level} are not labelled: a body shows no rotation"
     if plates.cranial is None:
-        return None, 0.0, f"no endplate of {level} is seen"
+        return None, f"no endplate of {level} is seen"
     if piece.posterior.edge_area_mm2 > POSTERIOR_CUT_MM2:
-        return None, 0.0, f"posterior elements of {level} are cut by the field's edge"
-    corners = np.vstack([piece.body.points_mm[::7], piece.posterior.points_mm[::3]])
-    start = axes_from(plates.cranial, guess[:, 1])
-    axes, likeness = mirrored_axes([field, behind], corners, piece.centre_mm, start)
-    return axes, likeness, ""
+        return None, f"posterior elements of {level} are cut by the field's edge"
+    return find_mirror([field, behind], piece.centre_mm, axes_from(plates.cranial, guess[:, 1])), ""
 
 
 def _surface_mm2(body: Blob) -> float:

@@ -12,9 +12,9 @@ from scipy import ndimage
 from spine_node.anatomy.landmarks import Endplate, Spine, Vertebra, Vertical
 from spine_node.anatomy.levels import POSTERIOR_OFFSET, SACRUM, VERTEBRA_VALUES
 from spine_node.anatomy.locate import locate
-from spine_node.anatomy.vertebra import ROUGH_PLATE_MM
 from spine_node.anatomy.sacrum import Seed, find_s1
 from spine_node.anatomy.split import split
+from spine_node.anatomy.vertebra import ROUGH_PLATE_MM
 from spine_node.errors import LabelMapRefused
 from spine_node.geometry.angles import angle_between_deg
 from spine_node.geometry.directions import axes_from, unit
