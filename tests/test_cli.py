@@ -12,6 +12,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from spine_node.nifti import write_label_map
+from tests.anatomy.voxel_spine import voxel_spine
 from tests.conftest import make_ct
 
 DONE, FAILED, REFUSED = 0, 1, 3
@@ -108,6 +110,63 @@ def test_an_empty_label_map_measures_nothing_and_says_so(tmp_path: Path) -> None
     found = json.loads(run.stdout)
     assert (run.returncode, found["parameters"]) == (DONE, [])
     assert all(missing["reason"] for missing in found["not_measured"])
+
+
+@pytest.fixture(scope="module")
+def lumbar_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A label map from L1 to the femoral heads, 2.5 mm."""
+    path = tmp_path_factory.mktemp("labels") / "labels.nii.gz"
+    write_label_map(voxel_spine(("L1", "L2", "L3", "L4", "L5"), dish_mm=1.0).label_map(2.5), path)
+    return path
+
+
+def test_classes_of_standing_people_need_the_word(lumbar_file: Path) -> None:
+    silent, told = (
+        json.loads(spine_node("measure", lumbar_file, "--json", *more).stdout)
+        for more in ((), ("--vertical", "standing", "--age", "63"))
+    )
+    keys = [{c["key"] for c in found["classes"]} for found in (silent, told)]
+    assert "SCHWAB_PT" not in keys[0]
+    assert "SCHWAB_PT" in keys[1]
+    assert "the user says that the patient stood" in told["vertical"]
+    assert {p["key"] for p in silent["parameters"]} == {p["key"] for p in told["parameters"]}
+
+
+def test_a_leaning_vertical_turns_what_knows_it_and_nothing_else(lumbar_file: Path) -> None:
+    upright, leaning = (
+        {
+            p["key"]: p["value"]
+            for p in json.loads(spine_node("measure", lumbar_file, "--json", "--vertical", v).stdout)[
+                "parameters"
+            ]
+            if "level" not in p
+        }
+        for v in ("0,0,1", "0,-0.1763,1")  # 10 degrees forward
+    )
+    assert leaning["PT"] == pytest.approx(upright["PT"] + 10, abs=0.1)
+    assert leaning["PI"] == pytest.approx(upright["PI"], abs=0.2)
+
+
+def test_a_vertical_that_is_none_is_wrong_usage(lumbar_file: Path) -> None:
+    run = spine_node("measure", lumbar_file, "--vertical", "upwards")
+    assert run.returncode == FAILED
+    assert "must be standing" in run.stderr
+
+
+def test_an_image_elsewhere_is_wrong_usage(lumbar_file: Path, tmp_path: Path) -> None:
+    image = write_nifti(tmp_path / "image.nii.gz", np.zeros((8, 8, 8), np.float32))
+    run = spine_node("measure", lumbar_file, "--image", image)
+    assert run.returncode == FAILED
+    assert "elsewhere than the label map" in " ".join(run.stderr.split())
+
+
+def test_pictures_of_a_label_map_are_drawn_without_an_image(lumbar_file: Path, tmp_path: Path) -> None:
+    run = spine_node("measure", lumbar_file, "--pictures", tmp_path / "pictures")
+    assert run.returncode == DONE, run.stderr
+    drawn = {path.name for path in (tmp_path / "pictures").glob("*.png")}
+    assert drawn >= {"coronal.png", "sagittal.png"}
+    assert "Discs" in run.stdout
+    assert "Classes and grades" in run.stdout
 
 
 def test_a_config_with_an_unknown_key_is_refused_with_the_nearest(tmp_path: Path) -> None:

@@ -13,6 +13,9 @@ _TUKEY = 4.685
 
 _MAD_TO_SIGMA = 1.4826
 
+_SETTLED = 1e-7
+"""Change of a coefficient (mm, or less over a millimetre) from which a fit is not repeated."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class HeightPlane:
@@ -117,16 +120,21 @@ def _biweight(
         raise DegenerateGeometry(f"a surface needs {design.shape[1]} points, got {len(design)}")
     weights: FloatArray = np.ones(len(design))
     solution: FloatArray = np.zeros(design.shape[1])
-    for _ in range(30):
-        gram = design.T @ (weights[:, None] * design)
-        if np.linalg.cond(gram) > 1e12:
+    for turn in range(30):
+        weighted = design.T * weights
+        gram = weighted @ design
+        # later turns only leave points out: their number says whether they still determine it
+        if (turn == 0 and np.linalg.cond(gram) > 1e12) or np.count_nonzero(weights) < design.shape[1]:
             raise DegenerateGeometry("the points lie on a line and determine no surface")
-        before, solution = solution, np.asarray(np.linalg.solve(gram, design.T @ (weights * heights)))
+        try:
+            before, solution = solution, np.asarray(np.linalg.solve(gram, weighted @ heights))
+        except np.linalg.LinAlgError as singular:
+            raise DegenerateGeometry("the points lie on a line and determine no surface") from singular
         residuals = heights - design @ solution
         scale = max(_MAD_TO_SIGMA * float(np.median(np.abs(residuals))), floor_mm)
         bent = residuals / (_TUKEY * scale)
         weights = np.asarray(np.where(np.abs(bent) < 1, (1 - bent**2) ** 2, 0.0))
-        if np.abs(solution - before).max() < 1e-9:
+        if np.abs(solution - before).max() < _SETTLED:
             break
     return solution, residuals, weights
 

@@ -7,7 +7,7 @@ left, +y posterior, +z superior). Index order is array order; for a DICOM series
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -29,6 +29,7 @@ class Grid:
 
     shape: tuple[int, int, int]
     affine: FloatArray
+    _inverse: FloatArray = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         affine = np.array(self.affine, dtype=np.float64)
@@ -40,6 +41,7 @@ class Grid:
             raise ValueError("affine is singular: its axes do not span space")
         affine.setflags(write=False)
         object.__setattr__(self, "affine", affine)
+        object.__setattr__(self, "_inverse", np.linalg.inv(affine[:3, :3]).T)
         object.__setattr__(self, "shape", (int(self.shape[0]), int(self.shape[1]), int(self.shape[2])))
 
     @property
@@ -65,7 +67,7 @@ class Grid:
     def to_index(self, point_mm: ArrayLike) -> FloatArray:
         """Fractional array index of LPS points, shape (..., 3)."""
         p = np.asarray(point_mm, dtype=np.float64)
-        return np.asarray((p - self.affine[:3, 3]) @ np.linalg.inv(self.affine[:3, :3]).T)
+        return np.asarray((p - self.affine[:3, 3]) @ self._inverse)
 
     def matches(self, other: Grid, tolerance_mm: float = 1e-3) -> bool:
         """Same voxels at the same places, every corner within `tolerance_mm`."""

@@ -49,6 +49,7 @@ PER_SPINE: dict[str, Callable[[View], Reading]] = {
     **{key: from_the_side(pair) for key, pair in _SIDE_PAIRS.items()},
     **{key: from_the_front(pair) for key, pair in _FRONT_PAIRS.items()},
     **{key + THREE_D: in_space(pair) for key, pair in _ALL_PAIRS.items() if key + THREE_D in DEFINITIONS},
+    "SSA_3D": in_space(sagittal.spino_sacral_pair_in_space),
     "PI_LL": sagittal.incidence_minus_lordosis,
     "LDI": sagittal.lordosis_distribution,
     "SVA": sagittal.sagittal_vertical_axis,

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from spine_node.anatomy.levels import LEVELS
+from spine_node.geometry.directions import across
 from spine_node.imaging.volume import FloatArray
 from spine_node.parameters.model import Line
 from spine_node.parameters.pairs import (
@@ -105,6 +108,12 @@ def spino_sacral_pair(view: View) -> Pair:
     s1, c7 = both(view.s1, lambda: view.body("C7"))
     forward = np.cross(view.left, s1.normal)
     return Pair(forward, c7 - s1.centre, (sagittal_arm(s1), line_between("arm", s1.centre, c7)))
+
+
+def spino_sacral_pair_in_space(view: View) -> Pair:
+    """The same line and the plate's own way forward, which lies in the plate."""
+    flat, back = spino_sacral_pair(view), view.axes[:, :, 1]
+    return replace(flat, first=-across(back, view.s1().normal))
 
 
 def incidence_minus_lordosis(view: View) -> Reading:

@@ -117,7 +117,8 @@ def slip_percent(view: View, upper: str, lower: str) -> Reading:
 def slip_lateral(view: View, upper: str, lower: str) -> Reading:
     """How far the upper plate's centre lies to the left of the lower one's, along its plate."""
     above, below = view.facing(upper, lower)
-    values = _across_plate(below.centre, above.centre, _plate_axes(view, lower, below)[:, :, 0])
+    left = across(view.local_axes(lower)[:, :, 0], below.normal)
+    values = _across_plate(below.centre, above.centre, left)
     return Reading(
         values,
         (coronal_arm(above), coronal_arm(below)),

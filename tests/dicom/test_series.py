@@ -10,7 +10,7 @@ import pytest
 from pydicom.dataset import Dataset
 from scipy.spatial.transform import Rotation
 
-from spine_node.dicom.series import read_headers, read_series, vertical_of
+from spine_node.dicom.series import age_years_of, read_headers, read_series, vertical_of
 from spine_node.dicom.voxels import read_volume
 from spine_node.errors import SeriesRefused
 from tests.dicom.small_series import SERIES, Change, grid_of, values_of, write_multiframe, write_series
@@ -52,6 +52,26 @@ def test_each_value_is_at_the_place_its_header_says(
     series = read_series(tmp_path)
     assert series.grid.matches(grid)
     np.testing.assert_array_equal(read_volume(series).values, values_of(grid))
+
+
+@pytest.mark.parametrize(
+    ("elements", "years"),
+    [
+        ({"PatientAge": "063Y"}, 63),
+        ({"PatientAge": "030M"}, 2.5),
+        ({"PatientAge": "", "PatientBirthDate": "19600301", "StudyDate": "20260301"}, 66),
+        ({"PatientAge": "63", "PatientBirthDate": "19600231", "StudyDate": "20260301"}, None),
+        ({"PatientBirthDate": "20270101", "StudyDate": "20260301"}, None),
+        ({}, None),
+    ],
+)
+def test_the_age_is_stated_or_follows_from_dates_or_is_unknown(
+    elements: dict[str, str], years: float | None, tmp_path: Path
+) -> None:
+    stated = {"PatientAge": "", "PatientBirthDate": ""} | elements
+    write_series(tmp_path, grid_of(), change=change_all(**stated))
+    age = age_years_of(read_series(tmp_path))
+    assert age is None if years is None else age == pytest.approx(years, abs=0.01)
 
 
 def test_file_order_does_not_matter(tmp_path: Path) -> None:
