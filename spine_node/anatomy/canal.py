@@ -224,7 +224,7 @@ def _pedicles(bone: _Vertebra, wall: _Wall, low: float, high: float) -> dict[int
     for side in (1, -1):
         aside = bone.first_bone(starts, (side, 0, 0), HALF_REACH_MM).reshape(gz.shape)
         middle = np.sort(aside, axis=1)[:, 2]  # NaN, not seen, comes last
-        if np.isnan(middle).all():
+        if np.isnan(_calm(middle)).all():
             continue
         nearest = int(np.nanargmin(_calm(middle)))
         run = _run_around(middle <= middle[nearest] + PEDICLE_BAND_MM, nearest)

@@ -196,7 +196,7 @@ class Spine:
         The patient's left as the sacrum's own symmetry shows it, LPS unit vector.
     missing : mapping of str to str
         Why a landmark is None: keys such as "s1", "femoral_head_left", "L1", "L1.superior", "T8.axes",
-        "T8.canal", "T8.body", "C2.dens", "crest_left".
+        "T8.canal_ap", "T8.body", "T8.whole", "C2.dens", "crest_left".
     quality : tuple of str
         Sentences on what was seen and may matter (islands dropped, residuals, field edge).
     """

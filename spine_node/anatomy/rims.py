@@ -32,7 +32,7 @@ NEAR_MM = 5.0
 """The patch lies this near to where the middle ray met the wall."""
 
 _STEP_MM = 0.25
-_ROWS = np.linspace(0.0, 1.0, 9)
+_ROWS = np.linspace(0.0, 1.0, 9) ** 1.7  # rims flare: rows lie closer near the plate
 
 
 def along_mm(grid: Grid, direction: FloatArray) -> float:

@@ -13,6 +13,7 @@ from spine_node.anatomy.grey import body_mean
 from spine_node.anatomy.landmarks import Canal, Endplate, Vertebra
 from spine_node.anatomy.pieces import EDGE_AREA_MM2, Pieces
 from spine_node.anatomy.symmetry import Mirror, find_mirror
+from spine_node.geometry.angles import angle_between_deg
 from spine_node.geometry.directions import axes_from
 from spine_node.imaging.components import Blob
 from spine_node.imaging.surface import Field, field_of
@@ -23,6 +24,9 @@ POSTERIOR_CUT_MM2 = 100.0
 
 ROUGH_PLATE_MM = 1.5
 """Scatter of an endplate from which it is called uneven (dome, erosion, poor segmentation)."""
+
+FURTHEST_FROM_LINE_DEG = 50.0
+"""Wedges and tilts of real endplates stay below this; what is steeper is the side of a remnant."""
 
 FACES = 2 / 3
 """Area of a surface over that of the voxels' faces on it, on average over its directions."""
@@ -68,6 +72,12 @@ def locate_vertebra(piece: Pieces, guess: FloatArray, image: Volume | None = Non
         edged[which] = None
         if plate is None:
             continue
+        turned = float(angle_between_deg(plate.normal, guess[:, 2]))
+        if turned > FURTHEST_FROM_LINE_DEG:
+            missing[f"{level}.{which}"] = (
+                f"{level} {which} endplate stands {turned:.0f} degrees off the line of vertebrae: it is none"
+            )
+            continue
         whole = with_edges(plate, which, body, field, piece.centre_mm, posterior)
         ends = np.stack([whole.anterior_mm, whole.posterior_mm, whole.left_mm, whole.right_mm])
         if body.at_edge(body.grid.to_index(ends)).any():
@@ -87,6 +97,13 @@ def locate_vertebra(piece: Pieces, guess: FloatArray, image: Volume | None = Non
                 f"{level}: its mirror plane and its canal disagree by {abs(turn):.0f} degrees; its rotation "
                 "is uncertain."
             )
+    whole_mm3: float | None = None
+    if piece.posterior is None:
+        missing[f"{level}.whole"] = f"posterior elements of {level} are not labelled"
+    elif piece.posterior.edge_area_mm2 > EDGE_AREA_MM2:
+        missing[f"{level}.whole"] = f"posterior elements of {level} are cut by the field's edge"
+    else:
+        whole_mm3 = body.volume_mm3 + piece.posterior.volume_mm3
     vertebra = Vertebra(
         level,
         piece.centre_mm,
@@ -96,7 +113,7 @@ def locate_vertebra(piece: Pieces, guess: FloatArray, image: Volume | None = Non
         axes_deg=0.0 if mirror is None else mirror.spread_deg,
         canal=canal,
         body_mm3=body.volume_mm3,
-        whole_mm3=None if piece.posterior is None else body.volume_mm3 + piece.posterior.volume_mm3,
+        whole_mm3=whole_mm3,
         surface_mm2=_surface_mm2(body),
         grey_mean=None if image is None else body_mean(image, body),
     )
@@ -116,6 +133,8 @@ def _mirror(
         return None, f"posterior elements of {level} are not labelled: a body shows no rotation"
     if plates.cranial is None:
         return None, f"no endplate of {level} is seen"
+    if piece.body.edge_area_mm2 > EDGE_AREA_MM2:
+        return None, f"{level} body is cut by the field's edge"
     if piece.posterior.edge_area_mm2 > POSTERIOR_CUT_MM2:
         return None, f"posterior elements of {level} are cut by the field's edge"
     return find_mirror([field, behind], piece.centre_mm, axes_from(plates.cranial, guess[:, 1])), ""

@@ -41,8 +41,12 @@ FLOOR_MM, FLOOR_PART = 0.02, 0.045
 SMOOTH_PART = 0.08
 """Scatter, in voxels, that an exact outline shows: it tells of no error."""
 
-RIM_MM = 0.12
-"""An edge is known less well than a surface: it is where two of them meet."""
+RIM_MM, SACRAL_RIM = 0.2, 2.0
+"""An edge is known less well than a surface: it is where two of them meet; at 1 mm voxels. S1 passes into
+wings and canal without a border: so many times less well."""
+
+HEAD_MM = 0.12
+"""No sphere is known better than this."""
 
 CREST_MM = 0.3
 """A highest point is one place on a surface, not the mean of many."""
@@ -111,6 +115,11 @@ def edge_sigma_mm(plate: Endplate, noise_mm: float) -> float:
     return math.hypot(noise_mm, RIM_MM * max(plate.voxel_mm, 0.5)) if plate.residual_mm > 0 else 0.0
 
 
+def sacral_edge_sigma_mm(plate: Endplate, noise_mm: float) -> float:
+    """The same at S1."""
+    return SACRAL_RIM * edge_sigma_mm(plate, noise_mm)
+
+
 def centroid_sigma_mm(noise_mm: float) -> float:
     """Standard deviation of a body's centroid along any direction."""
     return noise_mm / 4
@@ -126,7 +135,7 @@ def head_sigma_mm(head: FemoralHead) -> float:
     if head.residual_mm == 0:
         return 0.0
     patches = max(2 * math.pi * head.radius_mm**2 / PATCH_MM**2, 4.0)
-    return math.hypot(head.residual_mm, RIM_MM) * math.sqrt(3 / patches)
+    return math.hypot(head.residual_mm, HEAD_MM) * math.sqrt(3 / patches)
 
 
 def axial_sigma_deg(vertebra: Vertebra, noise_mm: float) -> float:

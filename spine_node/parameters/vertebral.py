@@ -192,8 +192,8 @@ def whole_volume(view: View, level: str) -> Reading:
     view.body(level)
     vertebra = view.vertebra(level)
     if vertebra.whole_mm3 is None:
-        raise Missing(view.reason(f"{level}.axes", f"{level} posterior elements"))
-    return _volume(view, vertebra, vertebra.whole_mm3, 2.0)
+        raise Missing(view.reason(f"{level}.whole", f"{level} posterior elements"))
+    return _volume(view, vertebra, vertebra.whole_mm3, 4.0)
 
 
 def grey_mean(view: View, level: str) -> Reading:

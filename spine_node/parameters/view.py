@@ -285,7 +285,10 @@ class View:
         z = self.scatter(name, 9, 1.0 if plate.residual_mm > 0 else 0.0)
         tip = np.radians(uncertainty.tilt_sigma_deg(plate, "sagittal", self.noise_mm)) * z[:, :1]
         lean = np.radians(uncertainty.tilt_sigma_deg(plate, "coronal", self.noise_mm)) * z[:, 1:2]
-        edge = uncertainty.edge_sigma_mm(plate, self.noise_mm)
+        sigma_of_edge = uncertainty.edge_sigma_mm
+        if plate is self.spine.s1:
+            sigma_of_edge = uncertainty.sacral_edge_sigma_mm
+        edge = sigma_of_edge(plate, self.noise_mm)
         up = uncertainty.height_sigma_mm(plate, self.noise_mm) * z[:, 2:3] * n
         # the centre is the middle of its edges, each of which errs by itself
         shift = up + edge / np.sqrt(2) * (z[:, 3:4] * back + z[:, 4:5] * aside)

@@ -32,7 +32,7 @@ def test_whole_vertebrae_are_cut_out_and_cut_ones_are_left_out_with_the_reason()
 def test_a_templates_endplates_are_those_that_were_drawn(level: str):
     """Angle between them, height, width and depth of the body that the label map was drawn from.
 
-    Each edge lies within a voxel of 1.5 mm: their distance within 2 mm.
+    Smoothing rounds the rims of voxels of 1.5 mm: edges lie within one, their distance within 2.5 mm.
     """
     template = cut_out()[0][level]
     body = next(b.body for b in person().bones if b.level == level)
@@ -42,8 +42,8 @@ def test_a_templates_endplates_are_those_that_were_drawn(level: str):
     )
     assert template.height_mm == pytest.approx(body.height_mm, abs=0.5)
     anterior, posterior, left, right = body.plate_edges("superior")
-    assert template.superior.width_mm == pytest.approx(float(np.linalg.norm(left - right)), abs=2.0)
-    assert template.superior.depth_mm == pytest.approx(float(np.linalg.norm(anterior - posterior)), abs=2.0)
+    assert template.superior.width_mm == pytest.approx(float(np.linalg.norm(left - right)), abs=2.5)
+    assert template.superior.depth_mm == pytest.approx(float(np.linalg.norm(anterior - posterior)), abs=2.5)
 
 
 def test_a_template_holds_as_much_as_the_voxels_did():
