@@ -11,9 +11,14 @@ import numpy as np
 
 from spine_node.anatomy.landmarks import Endplate
 from spine_node.anatomy.rims import along_mm, probe_depth_mm, rim_mm
-from spine_node.anatomy.stairs import STAIR, heights_without_stairs, unresolved_mm
+from spine_node.anatomy.stairs import (
+    STAIR,
+    heights_without_stairs,
+    scatter_about_a_dish_mm,
+    unresolved_mm,
+)
 from spine_node.geometry.directions import DegenerateGeometry, axes_from, unit
-from spine_node.geometry.fitting import HeightPlane, bowl_terms, robust_height_plane, robust_surface
+from spine_node.geometry.fitting import HeightPlane, robust_height_plane
 from spine_node.imaging.components import Blob
 from spine_node.imaging.surface import Field, column_crossings
 from spine_node.imaging.volume import FloatArray
@@ -198,7 +203,6 @@ def _plate(which: str, body: Blob, cast: _Cast, used: np.ndarray) -> Endplate:
         body.grid, cast.centre_mm, cast.axes, base, ends[used], bone_below=which == "superior"
     )
     plane = robust_height_plane(base, freed, scale_floor_mm=step)
-    rough = _about_a_dish(base, freed, step)
     near = cast.footprint & (np.abs(ends - plane.at(cast.base)) < PLATE_BAND_MM)
     middle = cast.base[near].mean(axis=0)
     centre = cast.centre_mm + cast.axes @ np.array([*middle, float(plane.at(middle))])
@@ -214,15 +218,7 @@ def _plate(which: str, body: Blob, cast: _Cast, used: np.ndarray) -> Endplate:
         centre,
         centre,
         voxel_mm=along_mm(body.grid, normal),
-        scatter_mm=float(np.sqrt(np.mean(np.minimum(np.abs(rough), PLATE_BAND_MM) ** 2))),
+        scatter_mm=scatter_about_a_dish_mm(base, freed, step),
         unresolved_mm=unresolved_mm(body.grid, surface, normal),
         surface_mm=surface,
     )
-
-
-def _about_a_dish(base: FloatArray, heights: FloatArray, floor_mm: float) -> FloatArray:
-    """Distances of heights to the smooth surface through them, shape (n,): a bowl, its rim flat or steep."""
-    away = base - base.mean(axis=0)
-    r2 = np.einsum("ni,ij,nj->n", away, np.linalg.inv(np.cov(base.T)), away) / 4
-    _, rough = robust_surface(np.column_stack([bowl_terms(away), r2**2]), heights, scale_floor_mm=floor_mm)
-    return rough

@@ -232,7 +232,9 @@ def _best(
         )
         price = _PRIOR * (unusual + aside)
         if ends_mm is not None:
-            off = (ovals[:, 1] - ovals[:, 3] - ends_mm[0]) ** 2 + (ovals[:, 1] + ovals[:, 3] - ends_mm[1]) ** 2
+            off = (ovals[:, 1] - ovals[:, 3] - ends_mm[0]) ** 2 + (
+                ovals[:, 1] + ovals[:, 3] - ends_mm[1]
+            ) ** 2
             price = price + off
         return np.where(allowed, _contrast(surface, strange, ovals, power) - price, -1.0)
 
@@ -241,7 +243,8 @@ def _best(
     best: tuple[float, FloatArray, float] | None = None
     for power in (_ROUND, _SQUARE) if before is None else (before.power,):
         found = optimize.minimize(
-            lambda p, power=power: -float(worth(p[None], power)[0]),
+            # rounded, so that noise decides no tie
+            lambda p, power=power: -round(float(worth(p[None], power)[0]), 9),
             starts[0],
             method="Nelder-Mead",
             options={

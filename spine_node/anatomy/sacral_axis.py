@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import ndimage, optimize
 
-from spine_node.geometry.directions import DegenerateGeometry, axes_from, unit
+from spine_node.geometry.directions import DegenerateGeometry, across, axes_from, unit
 from spine_node.imaging.components import Blob
 from spine_node.imaging.surface import Field
 from spine_node.imaging.volume import FloatArray
@@ -33,6 +33,11 @@ LEAST_LOSS = 0.01
 
 LEAST_SEEN = 0.6
 """Part of the bone whose mirror image must lie within the volume."""
+
+LEAST_SINE = 0.6
+"""Two directions nearer to parallel (37 degrees) say little about what is across both."""
+
+UP = np.array([0.0, 0.0, 1.0])
 
 _PROBE_DEG = 8.0
 _MOST_POINTS = 2500
@@ -84,13 +89,33 @@ def sacral_axes(blob: Blob, field: Field, cranial: FloatArray, posterior: FloatA
     ndarray, shape (3, 3), or None
         Columns, LPS: left is across the mirror plane, cranial as near as possible to `cranial`.
     """
-    mirror = mirror_plane(blob, field, axes_from(cranial, posterior))
+    mirror = mirror_plane(blob, field, plate_axes(cranial, posterior))
     if mirror is None or not mirror.sure:
         return None
     try:
         return axes_from(cranial - (cranial @ mirror.left) * mirror.left, np.cross(cranial, mirror.left))
     except DegenerateGeometry:
         return None
+
+
+def plate_axes(cranial: FloatArray, posterior: FloatArray) -> FloatArray:
+    """Left, posterior and cranial of a plate with this normal, columns, LPS.
+
+    The back of somebody whose plate faces forward is nearly the plate's own normal: left is then taken as
+    across the back and the image's z axis, which errs by less.
+
+    Raises
+    ------
+    DegenerateGeometry
+        If the two directions are parallel, and parallel to z or to left.
+    """
+    z, back = unit(cranial), unit(posterior)
+    left = np.cross(back, z)
+    if np.linalg.norm(left) < LEAST_SINE:
+        level = np.cross(back, UP)
+        left = level if np.linalg.norm(level) > LEAST_SINE else left
+    x = across(left, z)
+    return np.column_stack([x, np.cross(z, x), z])
 
 
 def mirror_plane(blob: Blob, field: Field, axes: FloatArray) -> MirrorPlane | None:
@@ -105,6 +130,9 @@ def mirror_plane(blob: Blob, field: Field, axes: FloatArray) -> MirrorPlane | No
         First guess; columns left, posterior, cranial, LPS.
     """
     points = blob.points_mm
+    # the same points are drawn whichever way the array is stored and wherever the patient is
+    own = (points - points.mean(axis=0)) @ axes
+    points = points[np.lexsort(np.round(own + 0.0137, 1).T)]
     step = max(len(points) // _MOST_POINTS, 1)
     # A stride that shares no factor with the rows would still follow them: chance does not.
     points = np.random.default_rng(0).permutation(points)[::step][:_MOST_POINTS]
@@ -123,7 +151,7 @@ def mirror_plane(blob: Blob, field: Field, axes: FloatArray) -> MirrorPlane | No
         if seen.mean() < LEAST_SEEN:
             return 0.0
         values = ndimage.map_coordinates(blurred, index[seen].T, order=1, mode="constant")
-        return float(values.mean())
+        return round(float(values.mean()), 9)  # a mirrored bone has ties: noise must not decide them
 
     turns = np.arange(-SEARCH_DEG, SEARCH_DEG + 1, 8.0)
     starts = [np.array([a, b, c]) for a in turns for b in turns[1:-1] for c in (-6.0, 0.0, 6.0)]

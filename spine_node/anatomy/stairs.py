@@ -11,7 +11,13 @@ import numpy as np
 from scipy import ndimage
 
 from spine_node.anatomy.rims import along_mm
-from spine_node.geometry.fitting import HeightPlane, bowl_terms, robust_height_bowl, robust_height_plane
+from spine_node.geometry.fitting import (
+    HeightPlane,
+    bowl_terms,
+    robust_height_bowl,
+    robust_height_plane,
+    robust_surface,
+)
 from spine_node.imaging.surface import SMOOTHING_VOXELS, Field, column_crossings
 from spine_node.imaging.volume import FloatArray, Grid
 
@@ -23,6 +29,9 @@ PASSES = 3
 
 OPEN_PART, OPEN_POWER = 0.4, 1.5
 """What a single layer leaves open, in voxels, and how that falls with the number of layers crossed."""
+
+_OUTLIER_MM = 2.5
+"""What is further off counts no more than this: a spur is no scatter."""
 
 _REACH_VOXELS = 4
 """Beyond it a step no longer touches the smoothed crossing."""
@@ -88,6 +97,24 @@ def heights_without_stairs(
         bowl = robust_height_bowl(base, freed, scale_floor_mm=STAIR * voxel)
         freed = heights - _stairs_mm(grid, centre_mm, axes, base, bowl, voxel, bone_below=bone_below)
     return freed
+
+
+def scatter_about_a_dish_mm(base: FloatArray, heights: FloatArray, floor_mm: float) -> float:
+    """RMS distance of heights to the smooth surface through them: a bowl whose rim may be flat or steep.
+
+    Parameters
+    ----------
+    base : ndarray, shape (n, 2)
+        Columns, mm in their plane.
+    heights : ndarray, shape (n,)
+        Freed from stairs, mm.
+    floor_mm : float
+        Scatter within which no height is taken for an outlier.
+    """
+    away = base - base.mean(axis=0)
+    r2 = np.einsum("ni,ij,nj->n", away, np.linalg.inv(np.cov(base.T)), away) / 4
+    _, rough = robust_surface(np.column_stack([bowl_terms(away), r2**2]), heights, scale_floor_mm=floor_mm)
+    return float(np.sqrt(np.mean(np.minimum(np.abs(rough), _OUTLIER_MM) ** 2)))
 
 
 def unresolved_mm(grid: Grid, surface_mm: FloatArray, normal: FloatArray) -> float:
