@@ -334,7 +334,7 @@ def measure(
     if pictures is not None:
         from spine_node.dicom.pictures import write_pictures
 
-        for path in write_pictures(volume, label_map, measurements, pictures):
+        for path in write_pictures(volume, label_map, spine, measurements, pictures):
             print(path, file=sys.stderr)
     print_measurements(measurements, as_json=as_json)
 

@@ -67,7 +67,13 @@ def write_results(results: Results, out: Path) -> dict[str, Any]:
     (partial / "measurements.json").write_text(results.measurements.to_json())
     for name, dataset in (("seg", results.seg), ("sr", results.sr)):
         dataset.save_as(partial / "dicom" / f"{name}.dcm", enforce_file_format=True)
-    write_pictures(results.volume, results.segmentation.label_map, results.measurements, partial / "pictures")
+    write_pictures(
+        results.volume,
+        results.segmentation.label_map,
+        results.spine,
+        results.measurements,
+        partial / "pictures",
+    )
     write_stl(results.segmentation.label_map, partial / "stl")
     done = {
         "study_uid": str(results.seg.StudyInstanceUID),

@@ -1,169 +1,232 @@
-"""The page a picture is drawn on: image, outlines, marks, text and the list of numbers beside it.
+"""The page a picture is drawn on: image, outlines, lines, orientation marks and text.
 
-`pictures` says what is drawn where. matplotlib is imported when a page is made.
+matplotlib is imported when a page is made.
 """
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy import ndimage
 
 from spine_node.dicom.codes import STRUCTURES
-from spine_node.dicom.projection import STRUCTURE_NUMBERS, Projection
+from spine_node.dicom.projection import STRUCTURE_NUMBERS, Extent, Projection
 from spine_node.imaging.volume import FloatArray
-from spine_node.parameters.catalogue import DEFINITIONS
-from spine_node.parameters.model import Measurements, Parameter
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes as Plot
     from matplotlib.figure import Figure
 
 HEIGHT_INCHES, DPI = 11.0, 150
-_PANEL_INCHES = 3.6
-BACKGROUND, TEXT, DIM = "#0d0f12", "#f2f4f7", "#8f98a3"
+GUTTERS_INCHES, PANEL_INCHES = (2.1, 2.1), 4.5
+BACKGROUND, TEXT, DIM, WARNING = "#0d0f12", "#f2f4f7", "#98a1ac", "#ffb347"
 ANGLE_LINE, BALANCE_LINE, PELVIS_LINE = "#ffd54a", "#5ad1ff", "#ff8fd0"
-_STATEMENT = "Computed. Research use, not for diagnosis."
+CURVE_LINES = (ANGLE_LINE, "#8df08a", "#ff9a6b", "#c9a6ff")
+"""Colours of curves, from the head down."""
+
+TINT = 0.16
+"""Opacity of a structure's colour over the image."""
+
+GAMMA = 0.85
+"""Below 1: soft tissue is lifted out of the dark."""
+
+DASHED = (0, (6, 4))
 
 
-def page(view: Projection) -> tuple[Figure, Plot, Plot]:
-    """A figure with room for the view in its true proportions, and for the list beside it."""
+@dataclass(frozen=True, slots=True, eq=False)
+class Sheet:
+    """A page: the image between its gutters, and the panel of numbers to the right.
+
+    Attributes
+    ----------
+    figure : Figure
+    plot : Axes
+        In mm of the view; the gutters are part of it.
+    panel : Axes
+        In inches from its upper left corner.
+    extent_mm : tuple of float
+        Of the image, without the gutters.
+    mm_per_inch : float
+    """
+
+    figure: Figure
+    plot: Plot
+    panel: Plot
+    extent_mm: Extent
+    mm_per_inch: float
+
+    @property
+    def panel_inches(self) -> float:
+        """Width of the panel."""
+        return float(self.panel.get_xlim()[1])
+
+    @property
+    def height_inches(self) -> float:
+        """Height of the page."""
+        return float(self.panel.get_ylim()[0])
+
+
+def sheet(
+    extent_mm: Extent,
+    *,
+    gutters_inches: tuple[float, float] = GUTTERS_INCHES,
+    panel_inches: float = PANEL_INCHES,
+    height_inches: float = HEIGHT_INCHES,
+) -> Sheet:
+    """An empty page with room for the view in its true proportions.
+
+    Parameters
+    ----------
+    extent_mm : tuple of float
+        Of the image, which is as high as the page.
+    gutters_inches : (float, float)
+        Room for labels to the left and to the right of the image.
+    panel_inches, height_inches : float
+    """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    left, right, bottom, top = view.extent_mm
-    width = HEIGHT_INCHES * (right - left) / (top - bottom)
-    figure = Figure(figsize=(width + _PANEL_INCHES, HEIGHT_INCHES))
+    left, right, bottom, top = extent_mm
+    scale = (top - bottom) / height_inches
+    width = (right - left) / scale + sum(gutters_inches)
+    # whole pixels, or the image would be drawn a fraction off its lines
+    whole = round((width + panel_inches) * DPI) / DPI
+    figure = Figure(figsize=(whole, height_inches), facecolor=BACKGROUND, dpi=DPI)
     FigureCanvasAgg(figure)
-    share = width / (width + _PANEL_INCHES)
-    plot = figure.add_axes((0, 0, share, 1))
-    panel = figure.add_axes((share, 0, 1 - share, 1))
+    plot = figure.add_axes((0, 0, width / whole, 1))
+    panel = figure.add_axes((width / whole, 0, 1 - width / whole, 1))
     for part in (plot, panel):
         part.set_axis_off()
-    panel.set_xlim(0, _PANEL_INCHES)
-    panel.set_ylim(HEIGHT_INCHES, 0)
-    return figure, plot, panel
+    plot.set_xlim(left - gutters_inches[0] * scale, right + gutters_inches[1] * scale)
+    plot.set_ylim(bottom, top)
+    panel.set_xlim(0, whole - width)
+    panel.set_ylim(height_inches, 0)
+    return Sheet(figure, plot, panel, extent_mm, scale)
 
 
 def image(plot: Plot, view: Projection) -> None:
-    """The grey image, and each structure tinted and outlined in its colour."""
-    finite = view.grey[np.isfinite(view.grey)]
-    bone = view.grey[(view.structures > 0) & np.isfinite(view.grey)]
-    low = float(np.percentile(finite, 30))
-    high = float(np.percentile(bone if bone.size else finite, 99.5))
-    plot.imshow(
-        np.nan_to_num(view.grey, nan=low),
-        cmap="gray",
-        vmin=low,
-        vmax=max(high, low + 1),
-        extent=view.extent_mm,
-        interpolation="bilinear",
-    )
-    colours = np.zeros((len(STRUCTURE_NUMBERS) + 1, 4))
+    """The grey image with each structure tinted and outlined; without an image, the structures alone."""
+    colours = np.zeros((len(STRUCTURE_NUMBERS) + 1, 3))
     for name, number in STRUCTURE_NUMBERS.items():
-        colours[number] = (*STRUCTURES[name].rgb, 0.22)
-    plot.imshow(colours[view.structures], extent=view.extent_mm, interpolation="nearest")
-    left, right, bottom, top = view.extent_mm
-    rows, columns = view.structures.shape
-    across = np.linspace(left, right, 2 * columns + 1)[1::2]
-    heights = np.linspace(top, bottom, 2 * rows + 1)[1::2]
-    for name, number in STRUCTURE_NUMBERS.items():
-        mask = view.structures == number
-        if mask.any():
-            box = tuple(
-                slice(max(s.start - 1, 0), s.stop + 1) for s in ndimage.find_objects(mask.astype(np.uint8))[0]
-            )
-            edge = (across[box[1]], heights[box[0]], mask[box])
-            plot.contour(*edge, levels=[0.5], colors=[STRUCTURES[name].rgb], linewidths=0.9)
-    plot.set_xlim(left, right)
-    plot.set_ylim(bottom, top)
+        colours[number] = STRUCTURES[name].rgb
+    tint = colours[view.structures]
+    if view.grey is not None:
+        picture = np.repeat(_windowed(view)[..., None], 3, axis=-1)
+        inside = view.structures > 0
+        picture[inside] = (1 - TINT) * picture[inside] + TINT * tint[inside]
+    else:
+        assert view.shade is not None
+        picture = tint * view.shade[..., None]
+    limits = plot.axis()
+    picture = np.rint(255 * picture).astype(np.uint8)
+    plot.imshow(picture, extent=view.extent_mm, interpolation="bilinear", zorder=0, aspect="auto")
+    _outlines(plot, view, colours)
+    plot.axis(limits)
 
 
-def marks(plot: Plot, view: Projection, horizontal: int) -> None:
-    """Letters at the four sides, and a scale."""
-    left, right, bottom, top = view.extent_mm
-    one, other = ("R", "L") if horizontal == 0 else ("A", "P")
-    middle = (top + bottom) / 2
+def marks(page: Sheet, sides: tuple[str, str, str, str]) -> None:
+    """Letters at the left, right, upper and lower side, and a scale in centimetres."""
+    left, right, bottom, top = page.extent_mm
+    inch = page.mm_per_inch
+    one, other, above, below = sides
     for x, y, text, ha, va in (
-        (left + 4, middle, one, "left", "center"),
-        (right - 4, middle, other, "right", "center"),
-        ((left + right) / 2, top - 3, "H", "center", "top"),
-        ((left + right) / 2, bottom + 3, "F", "center", "bottom"),
+        (left + 0.12 * inch, top - 0.12 * inch, one, "left", "top"),
+        (right - 0.12 * inch, top - 0.12 * inch, other, "right", "top"),
+        ((left + right) / 2, top - 0.12 * inch, above, "center", "top"),
+        ((left + right) / 2, bottom + 0.12 * inch, below, "center", "bottom"),
     ):
-        write(plot, x, y, text, size=14, weight="bold", ha=ha, va=va)
-    plot.plot([left + 6, left + 56], [bottom + 8, bottom + 8], color=TEXT, lw=2)
-    write(plot, left + 6, bottom + 11, "50 mm", size=8)
+        write(page.plot, x, y, text, size=14, weight="bold", ha=ha, va=va)
+    length = 50.0 if inch > 25 else 20.0
+    x, y = left + 0.12 * inch, bottom + 0.14 * inch
+    for tick in np.arange(0, length + 1, 10):
+        rise = 0.08 if tick in (0, length) else 0.04
+        page.plot.plot([x + tick] * 2, [y, y + rise * inch], color=TEXT, lw=1.2)
+    page.plot.plot([x, x + length], [y, y], color=TEXT, lw=1.2)
+    write(page.plot, x, y + 0.1 * inch, f"{length:.0f} mm", size=8, va="bottom")
 
 
-def numbers_panel(
-    panel: Plot, title: str, viewpoint: str, keys: Sequence[str], measurements: Measurements
+def ruled(
+    plot: Plot, points: FloatArray, colour: str = ANGLE_LINE, *, width: float = 1.4, dashed: bool = False
 ) -> None:
-    """The numbers of these parameters beside the image, what could not be measured, and the small print."""
-    y = 0.45
-    panel.text(0.15, y, title, color=TEXT, size=15, weight="bold")
-    y += 0.3
-    for p in (p for key in keys for p in measurements.parameters if p.key == key):
-        spread = f" ± {p.uncertainty:.1f}" if p.uncertainty is not None else ""
-        panel.text(0.15, y, DEFINITIONS[p.key].name + _where(p), color=DIM, size=8.5)
-        # A coded side replaces the sign; a bare sign on a lateral offset misleads.
-        value = abs(p.value) if p.side else p.value
-        panel.text(0.15, y + 0.2, f"{value:.1f}{_unit(p.unit)}", color=TEXT, size=13, weight="bold")
-        panel.text(1.15, y + 0.2, spread, color=DIM, size=9)
-        y += 0.47
-    missing = [n for n in measurements.not_measured if n.key in keys]
-    if missing:
-        y += 0.1
-        panel.text(0.15, y, "Not measured", color=DIM, size=10, weight="bold")
-        y += 0.2
-        for entry in missing:
-            for text in textwrap.wrap(f"{entry.key}: {entry.reason}", 52):
-                panel.text(0.15, y, text, color=DIM, size=7.5)
-                y += 0.15
-    frame = "Patient" if measurements.frame == "PATIENT" else "Scanner"
-    foot = [
-        f"{frame} frame; vertical: {measurements.vertical}.",
-        f"Slab along the spine; {viewpoint}.",
-        _STATEMENT,
-    ]
-    lines = [text for sentence in foot for text in textwrap.wrap(sentence, 52)]
-    for i, text in enumerate(lines):
-        panel.text(0.15, HEIGHT_INCHES - 0.17 * (len(lines) - i), text, color=DIM, size=7.5)
-
-
-def ruled(plot: Plot, x: FloatArray, y: FloatArray, colour: str = ANGLE_LINE) -> None:
-    """A line of an angle, with a dark edge that keeps it visible on bone."""
+    """A line through points, shape (n, 2), with a dark edge that keeps it visible on bone."""
     from matplotlib.patheffects import Stroke, withStroke
 
-    plot.plot(
-        x, y, color=colour, lw=1.4, path_effects=[Stroke(linewidth=2.6, foreground="#000000a0"), withStroke()]
-    )
+    edge = [] if dashed else [Stroke(linewidth=width + 1.2, foreground="#000000a0"), withStroke()]
+    plot.plot(*points.T, color=colour, lw=width, ls=DASHED if dashed else "-", path_effects=edge, zorder=3)
+
+
+def dot(plot: Plot, point: FloatArray, colour: str, *, size: float = 5.0, filled: bool = False) -> None:
+    """A small ring or disc at a point."""
+    plot.plot(*point, "o", color=colour, ms=size, mfc=colour if filled else "none", mew=1.4, zorder=3.2)
+
+
+def arc(
+    plot: Plot, centre: FloatArray, first: FloatArray, second: FloatArray, radius: float, colour: str
+) -> FloatArray:
+    """An arc from one direction to another, the short way; returns its middle."""
+    start = np.arctan2(first[1], first[0])
+    turn = np.angle(np.exp(1j * (np.arctan2(second[1], second[0]) - start)))
+    angles = start + np.linspace(0, turn, 40)
+    points = centre + radius * np.stack([np.cos(angles), np.sin(angles)], axis=-1)
+    ruled(plot, points, colour, width=1.0)
+    return np.asarray(points[20])
 
 
 def write(
-    plot: Plot, x: float, y: float, text: str, *, size: float, colour: str = TEXT, **style: str
+    plot: Plot,
+    x: float,
+    y: float,
+    text: str,
+    *,
+    size: float,
+    colour: str = TEXT,
+    edged: bool = True,
+    **style: Any,
 ) -> None:
-    """Text with a dark edge, at a place in mm."""
+    """Text at a place in mm; on an image with a dark edge, which takes time to draw."""
     from matplotlib.patheffects import withStroke
 
-    effects = [withStroke(linewidth=2.2, foreground="#000000c0")]
-    plot.text(x, y, text, color=colour, size=size, path_effects=effects, **style)
+    effects = [withStroke(linewidth=2.0, foreground="#000000d0")] if edged else []
+    plot.text(x, y, text, color=colour, size=size, path_effects=effects, zorder=4, **style)
 
 
 def stretched(points: FloatArray, *, before: float, after: float) -> FloatArray:
-    """A line of two points as rows x and y, lengthened at both ends by so many mm."""
+    """A line of two points, shape (2, 2), lengthened at both ends by so many mm."""
     first, last = points[0], points[-1]
     along = (last - first) / max(float(np.linalg.norm(last - first)), 1e-6)
-    return np.stack([first - before * along, last + after * along]).T
+    return np.stack([first - before * along, last + after * along])
 
 
-def _where(parameter: Parameter) -> str:
-    if not parameter.apex:
-        return f", {parameter.side}" if parameter.side else ""
-    return f" {parameter.upper}-{parameter.lower}, apex {parameter.apex}, convex {parameter.side}"
+def _windowed(view: Projection) -> FloatArray:
+    """Grey values as 0..1: from soft tissue to the hardest bone; metal is white and darkens nothing."""
+    assert view.grey is not None
+    finite = np.isfinite(view.grey)
+    values = view.grey[finite]
+    bone = view.grey[(view.structures > 0) & finite]
+    if not values.size:
+        return np.zeros(view.grey.shape)
+    low = float(np.percentile(values, 30))
+    quarter, most, hardest = np.percentile(bone if bone.size else values, (25, 75, 99.5))
+    high = float(min(hardest, most + 2.5 * (most - quarter)))
+    share = np.clip((np.nan_to_num(view.grey, nan=low) - low) / max(high - low, 1e-6), 0, 1)
+    return np.asarray(share**GAMMA, float)
 
 
-def _unit(unit: str) -> str:
-    return "°" if unit == "deg" else f" {unit}"
+def _outlines(plot: Plot, view: Projection, colours: FloatArray) -> None:
+    from contourpy import contour_generator
+    from matplotlib.collections import LineCollection
+
+    left, right, bottom, top = view.extent_mm
+    rows, columns = view.structures.shape
+    across = left + (np.arange(columns) + 0.5) * (right - left) / columns
+    heights = top - (np.arange(rows) + 0.5) * (top - bottom) / rows
+    for number, box in enumerate(ndimage.find_objects(view.structures), start=1):
+        if box is None:
+            continue
+        # beyond the picture's edge too, so that what is cut there is outlined
+        around = tuple(slice(max(s.start - 3, 0), s.stop + 3) for s in box)
+        mask = ndimage.gaussian_filter((view.structures[around] == number).astype(np.float32), 0.9)
+        lines: Any = contour_generator(across[around[1]], heights[around[0]], mask).lines(0.5)
+        plot.add_collection(LineCollection(lines, colors=[colours[number]], linewidths=0.8, zorder=1))

@@ -65,7 +65,7 @@ def tilt_pair(level: str) -> PairOf:
 
     def pair(view: View) -> Pair:
         plate = view.superior(level)
-        return Pair(plate.normal, view.up, (coronal_arm(plate),), level=level)
+        return Pair(plate.normal, view.up, (coronal_arm(view, plate),), level=level)
 
     return pair
 
@@ -106,13 +106,15 @@ def cobb(view: View, curve: Found) -> Reading:
     """Angle between the outer endplates of the end vertebrae, seen from the front."""
     tilts = [coronal_tilt_deg(view.turned(p.normal)) for p in (curve.top, curve.bottom)]
     sign = 1.0 if curve.side == "right" else -1.0
-    return curve.reading(sign * (tilts[0] - tilts[1]), (coronal_arm(curve.top), coronal_arm(curve.bottom)))
+    return curve.reading(
+        sign * (tilts[0] - tilts[1]), (coronal_arm(view, curve.top), coronal_arm(view, curve.bottom))
+    )
 
 
 def cobb_in_space(view: View, curve: Found) -> Reading:
     """Angle in space between the same endplates."""
     values = angle_between_deg(curve.top.normal, curve.bottom.normal)
-    arms = [arm(p) for p in (curve.top, curve.bottom) for arm in (coronal_arm, sagittal_arm)]
+    arms = [arm(view, p) for p in (curve.top, curve.bottom) for arm in (coronal_arm, sagittal_arm)]
     return curve.reading(values, tuple(arms))
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from spine_node.geometry.angles import angle_between_deg, coronal_tilt_deg, slope_deg, wrapped_deg
+from spine_node.geometry.directions import unit
 from spine_node.imaging.volume import FloatArray
 from spine_node.parameters.model import Line
 from spine_node.parameters.view import Plate, Reading, View
@@ -75,13 +76,26 @@ def side_of(value: float) -> str | None:
     return "left" if value > 0 else "right"
 
 
-def sagittal_arm(plate: Plate) -> Line:
-    """An endplate as a line seen from the side."""
+def sagittal_arm(view: View, plate: Plate) -> Line:
+    """Where the sagittal plane cuts an endplate, front to back: what an angle is read from.
+
+    The plate's own chord lies askew in a turned vertebra, and its projection shows another angle.
+    """
+    return _trace(plate, np.cross(plate.given.normal, view.left[0]), plate.depth_mm)
+
+
+def coronal_arm(view: View, plate: Plate) -> Line:
+    """Where the coronal plane cuts an endplate, right to left."""
+    return _trace(plate, np.cross(view.axes[0][:, 1], plate.given.normal), plate.width_mm)
+
+
+def depth_chord(plate: Plate) -> Line:
+    """An endplate's midsagittal chord in the vertebra's own axes."""
     return Line("arm", np.stack([plate.given.anterior_mm, plate.given.posterior_mm]))
 
 
-def coronal_arm(plate: Plate) -> Line:
-    """An endplate as a line seen from the front."""
+def width_chord(plate: Plate) -> Line:
+    """An endplate's midcoronal chord in the vertebra's own axes."""
     return Line("arm", np.stack([plate.given.right_mm, plate.given.left_mm]))
 
 
@@ -94,6 +108,11 @@ def upright(view: View, foot: FloatArray, like: FloatArray) -> Line:
     """A plumb line from a point, as long as another direction."""
     length = float(np.linalg.norm(like[0]))
     return Line("plumb", np.stack([foot[0], foot[0] + length * view.up[0]]))
+
+
+def _trace(plate: Plate, direction: FloatArray, length_mm: FloatArray) -> Line:
+    half = unit(direction) * float(length_mm[0]) / 2
+    return Line("arm", np.stack([plate.given.centre_mm - half, plate.given.centre_mm + half]))
 
 
 def _reading(pair: Pair, values: FloatArray, side: str | None = None) -> Reading:

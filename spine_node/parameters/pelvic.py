@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from spine_node.geometry.angles import angle_in_plane_deg
+from spine_node.geometry.directions import DegenerateGeometry
 from spine_node.imaging.volume import FloatArray
 from spine_node.parameters.model import Line
 from spine_node.parameters.pairs import Pair, coronal_arm, line_between, sagittal_arm, side_of, upright
@@ -17,7 +18,7 @@ def incidence_pair(view: View) -> Pair:
     return Pair(
         s1.normal,
         s1.centre - hips,
-        (sagittal_arm(s1), line_between("arm", hips, s1.centre), hip_axis(view)),
+        (sagittal_arm(view, s1), line_between("arm", hips, s1.centre), hip_axis(view)),
     )
 
 
@@ -39,13 +40,13 @@ def tilt_pair(view: View) -> Pair:
 def slope_pair(view: View) -> Pair:
     """The S1 normal and the vertical: facing forward is positive."""
     s1 = view.s1()
-    return Pair(s1.normal, view.up, (sagittal_arm(s1), _level_line(view, s1)))
+    return Pair(s1.normal, view.up, (sagittal_arm(view, s1), _level_line(view, s1)))
 
 
 def s1_tilt_pair(view: View) -> Pair:
     """The S1 normal and the vertical, for the view from the front."""
     s1 = view.s1()
-    return Pair(s1.normal, view.up, (coronal_arm(s1),), level="S1")
+    return Pair(s1.normal, view.up, (coronal_arm(view, s1),), level="S1")
 
 
 def obliquity_by_heads(view: View) -> Reading:
@@ -63,7 +64,7 @@ def obliquity_by_s1(view: View) -> Reading:
     s1 = view.s1()
     x, _, z = view.turned(s1.normal).T
     values = np.degrees(np.arctan2(-x, z))
-    return Reading(values, (coronal_arm(s1),), side=side_of(float(values[0])))
+    return Reading(values, (coronal_arm(view, s1),), side=side_of(float(values[0])))
 
 
 def head_height_difference(view: View) -> Reading:
@@ -77,7 +78,11 @@ def pelvis_yaw(view: View) -> Reading:
     """Turn of the patient's left from the scanner's x axis, about the vertical."""
     if view.frame != PATIENT:
         raise Missing("the direction that the patient faces is not known without both femoral heads")
-    values = angle_in_plane_deg(np.broadcast_to([1.0, 0.0, 0.0], view.left.shape), view.left, view.up)
+    scanner = np.broadcast_to([1.0, 0.0, 0.0], view.left.shape)
+    try:
+        values = angle_in_plane_deg(scanner, view.left, view.up)
+    except DegenerateGeometry:
+        raise Missing("the vertical lies along the scanner's x axis") from None
     return Reading(values, (hip_axis(view),), side=side_of(float(values[0])))
 
 

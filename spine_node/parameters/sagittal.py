@@ -53,7 +53,7 @@ def region_pair(key: str) -> PairOf:
         return Pair(
             first.normal,
             second.normal,
-            (sagittal_arm(first), sagittal_arm(second)),
+            (sagittal_arm(view, first), sagittal_arm(view, second)),
             upper=levels[0],
             lower=levels[-1],
         )
@@ -66,7 +66,7 @@ def plate_pair(level: str, which: str) -> PairOf:
 
     def pair(view: View) -> Pair:
         plate = view.plate(level, which)
-        return Pair(plate.normal, view.up, (sagittal_arm(plate),), level=level)
+        return Pair(plate.normal, view.up, (sagittal_arm(view, plate),), level=level)
 
     return pair
 
@@ -107,7 +107,7 @@ def spino_sacral_pair(view: View) -> Pair:
     """The way forward along the S1 plate and the line S1 - C7."""
     s1, c7 = both(view.s1, lambda: view.body("C7"))
     forward = np.cross(view.left, s1.normal)
-    return Pair(forward, c7 - s1.centre, (sagittal_arm(s1), line_between("arm", s1.centre, c7)))
+    return Pair(forward, c7 - s1.centre, (sagittal_arm(view, s1), line_between("arm", s1.centre, c7)))
 
 
 def spino_sacral_pair_in_space(view: View) -> Pair:

@@ -11,7 +11,14 @@ from spine_node.geometry.directions import across, axes_from
 from spine_node.imaging.volume import FloatArray
 from spine_node.parameters.axial import helical_rotation, intervertebral_rotation
 from spine_node.parameters.model import Line
-from spine_node.parameters.pairs import coronal_arm, line_between, sagittal_arm, side_of
+from spine_node.parameters.pairs import (
+    coronal_arm,
+    depth_chord,
+    line_between,
+    sagittal_arm,
+    side_of,
+    width_chord,
+)
 from spine_node.parameters.surfaces import BAND, height_over
 from spine_node.parameters.vertebral import ALONG_MM, ALONG_PART, body_height
 from spine_node.parameters.view import S1, Missing, Plate, Reading, View, both
@@ -60,7 +67,7 @@ def disc_angle_sagittal(view: View, upper: str, lower: str) -> Reading:
     """Slope of the lower plate less that of the upper one."""
     above, below = view.facing(upper, lower)
     slopes = [slope_deg(view.turned(p.normal)) for p in (below, above)]
-    lines = (sagittal_arm(above), sagittal_arm(below))
+    lines = (sagittal_arm(view, above), sagittal_arm(view, below))
     return Reading(slopes[0] - slopes[1], lines, level=segment_name(upper, lower))
 
 
@@ -68,14 +75,14 @@ def disc_angle_coronal(view: View, upper: str, lower: str) -> Reading:
     """Tilt of the lower plate less that of the upper one."""
     above, below = view.facing(upper, lower)
     tilts = [coronal_tilt_deg(view.turned(p.normal)) for p in (below, above)]
-    lines = (coronal_arm(above), coronal_arm(below))
+    lines = (coronal_arm(view, above), coronal_arm(view, below))
     return Reading(tilts[0] - tilts[1], lines, level=segment_name(upper, lower))
 
 
 def disc_angle_in_space(view: View, upper: str, lower: str) -> Reading:
     """Angle in space between the facing plates."""
     above, below = view.facing(upper, lower)
-    lines = (sagittal_arm(above), sagittal_arm(below))
+    lines = (sagittal_arm(view, above), sagittal_arm(view, below))
     return Reading(angle_between_deg(above.normal, below.normal), lines, level=segment_name(upper, lower))
 
 
@@ -121,7 +128,7 @@ def slip_lateral(view: View, upper: str, lower: str) -> Reading:
     values = _across_plate(below.centre, above.centre, left)
     return Reading(
         values,
-        (coronal_arm(above), coronal_arm(below)),
+        (width_chord(above), width_chord(below)),
         level=segment_name(upper, lower),
         side=side_of(float(values[0])),
     )
@@ -137,8 +144,8 @@ def slip_vertical(view: View, upper: str, lower: str) -> Reading:
 def _edges(above: Plate, below: Plate) -> tuple[Line, ...]:
     return (
         line_between("centre", below.posterior, above.posterior),
-        sagittal_arm(above),
-        sagittal_arm(below),
+        depth_chord(above),
+        depth_chord(below),
     )
 
 

@@ -13,7 +13,14 @@ from spine_node.geometry.angles import coronal_tilt_deg, slope_deg
 from spine_node.imaging.volume import FloatArray
 from spine_node.parameters import uncertainty
 from spine_node.parameters.model import Line
-from spine_node.parameters.pairs import coronal_arm, line_between, sagittal_arm, side_of
+from spine_node.parameters.pairs import (
+    coronal_arm,
+    depth_chord,
+    line_between,
+    sagittal_arm,
+    side_of,
+    width_chord,
+)
 from spine_node.parameters.surfaces import BAND, height_over
 from spine_node.parameters.view import Missing, Plate, Reading, View, both
 
@@ -135,7 +142,7 @@ def wedge_sagittal(view: View, level: str) -> Reading:
     top, bottom = both(lambda: view.superior(level), lambda: view.inferior(level))
     own = [_in_axes(view, level, plate.normal) for plate in (top, bottom)]
     return Reading(
-        slope_deg(own[0]) - slope_deg(own[1]), (sagittal_arm(top), sagittal_arm(bottom)), level=level
+        slope_deg(own[0]) - slope_deg(own[1]), (depth_chord(top), depth_chord(bottom)), level=level
     )
 
 
@@ -144,7 +151,7 @@ def wedge_coronal(view: View, level: str) -> Reading:
     top, bottom = both(lambda: view.superior(level), lambda: view.inferior(level))
     own = [_in_axes(view, level, plate.normal) for plate in (top, bottom)]
     values = coronal_tilt_deg(own[0]) - coronal_tilt_deg(own[1])
-    return Reading(values, (coronal_arm(top), coronal_arm(bottom)), level=level)
+    return Reading(values, (width_chord(top), width_chord(bottom)), level=level)
 
 
 def plate_angle(kind: str, which: str) -> Callable[[View, str], Reading]:
@@ -154,9 +161,9 @@ def plate_angle(kind: str, which: str) -> Callable[[View, str], Reading]:
         plate = view.plate(level, which)
         turned = view.turned(plate.normal)
         if kind == "SLOPE":
-            return Reading(slope_deg(turned), (sagittal_arm(plate),), level=level)
+            return Reading(slope_deg(turned), (sagittal_arm(view, plate),), level=level)
         values = coronal_tilt_deg(turned)
-        return Reading(values, (coronal_arm(plate),), level=level, side=side_of(float(values[0])))
+        return Reading(values, (coronal_arm(view, plate),), level=level, side=side_of(float(values[0])))
 
     return read
 
@@ -166,7 +173,7 @@ def plate_width(which: str) -> Callable[[View, str], Reading]:
 
     def read(view: View, level: str) -> Reading:
         plate = view.plate(level, which)
-        return Reading(plate.width_mm, (coronal_arm(plate),), level=level)
+        return Reading(plate.width_mm, (width_chord(plate),), level=level)
 
     return read
 
@@ -176,7 +183,7 @@ def plate_depth(which: str) -> Callable[[View, str], Reading]:
 
     def read(view: View, level: str) -> Reading:
         plate = view.plate(level, which)
-        return Reading(plate.depth_mm, (sagittal_arm(plate),), level=level)
+        return Reading(plate.depth_mm, (depth_chord(plate),), level=level)
 
     return read
 
@@ -200,7 +207,7 @@ def grey_mean(view: View, level: str) -> Reading:
     """Mean grey value inside the body."""
     vertebra = view.vertebra(level)
     if vertebra.grey_mean is None:
-        raise Missing("there is no image beside the label map, or the body is too thin")
+        raise Missing("grey values were not read: there is no image, or the body is too thin")
     return Reading(np.full(view.rows, vertebra.grey_mean), level=level)
 
 

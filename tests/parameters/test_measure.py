@@ -328,3 +328,16 @@ def mirrored(spine: Spine) -> Spine:
 def test_a_parameter_without_a_number_cannot_be_made() -> None:
     with pytest.raises(ValueError, match="use NotMeasured with its reason"):
         Parameter("PI", float("nan"), "deg", "")
+
+
+def test_the_arms_of_an_angle_show_that_angle() -> None:
+    """Seen in the patient frame, the lines of a projected angle enclose the number: viewers draw them."""
+    measured = measure(SPINE)
+    for key, across in (("COBB", 0), ("LL_L1S1", 1), ("TK_T4T12", 1)):
+        for p in (p for p in measured.parameters if p.key == key):
+            slants = []
+            for line in p.lines:
+                step = line.points_mm[1] - line.points_mm[0]
+                assert step[1 - across] == pytest.approx(0, abs=1e-9), "it lies in the plane of the view"
+                slants.append(np.degrees(np.arctan2(step[2], step[across])))
+            assert abs(slants[0] - slants[1]) == pytest.approx(abs(p.value), abs=1e-6), key
