@@ -25,7 +25,9 @@ def touching(label_map: LabelMap, found: Mapping[int, Box]) -> list[str]:
     found : mapping of int to box
         Its `boxes`.
     """
-    column = [v for v in VERTEBRA_VALUES.values() if v in found] + ([SACRUM] if SACRUM in found else [])
+    # the atlas lies around the dens and has no endplate that could be wrong
+    bodies = [value for level, value in VERTEBRA_VALUES.items() if level != "C1"]
+    column = [value for value in (*bodies, SACRUM) if value in found]
     said = []
     for value in column[:-1]:
         for other, area in sorted(_borders_mm2(label_map, value, found[value], column).items()):

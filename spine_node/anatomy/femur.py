@@ -1,4 +1,4 @@
-"""Femoral heads cut from whole femora: the ball at the upper end, in the hip bone's socket if that is seen."""
+"""Femoral heads cut from whole femora: the ball in the socket, or the roundest place."""
 
 from __future__ import annotations
 
@@ -62,7 +62,9 @@ def keep_heads(label_map: LabelMap, femora: Mapping[str, int]) -> tuple[LabelMap
             continue
         where = np.argwhere(label_map.labels[found[value]] == value) + [s.start for s in found[value]]
         away = np.linalg.norm(label_map.grid.to_mm(where) - head.centre_mm, axis=1)
-        labels[tuple(where[away <= head.radius_mm + BAND_MM / 2].T)] = STRUCTURE_VALUES[f"femoral_head_{side}"]
+        labels[tuple(where[away <= head.radius_mm + BAND_MM / 2].T)] = STRUCTURE_VALUES[
+            f"femoral_head_{side}"
+        ]
     return LabelMap(label_map.grid, labels), tuple(quality)
 
 

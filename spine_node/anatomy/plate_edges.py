@@ -1,8 +1,8 @@
 """Where a plate ends in one direction: the bone's corner, found on the section along that direction.
 
 A corner is where a reader puts the cursor: the outermost point between "along the plate" and "up". On a
-sharp corner it is the corner, on a rounded one the middle of the rounding, and a bevel belongs to the
-plate. What lies behind a fall of the surface (a wing, the roof of the canal) is something else.
+sharp corner it is the corner, on a rounded one a point of the rounding, and a bevel belongs to the plate.
+What lies behind a fall of the surface (a wing, the roof of the canal) is something else.
 """
 
 from __future__ import annotations
@@ -17,6 +17,10 @@ from spine_node.imaging.volume import FloatArray
 
 REACH_MM = 48.0
 """Further from the middle no endplate reaches."""
+
+UPWARD = 0.7
+"""How much height counts against distance: less than 1, or a bevel of 45 degrees, frequent on sacra, would
+end at either of its ends by chance."""
 
 FALL_MM = 2.0
 """The corner is passed where the surface has fallen by this much more than it went outwards."""
@@ -79,7 +83,7 @@ def _corner(along: FloatArray, heights: FloatArray) -> Edge | None:
     back = round(2.0 / _STEP_MM)
     for k, (distance, height) in enumerate(zip(along, heights, strict=True)):
         fallen = not np.isfinite(height) or height < -DEEPEST_MM
-        outward = -np.inf if fallen else distance + min(float(height), 0.0)
+        outward = -np.inf if fallen else distance + UPWARD * min(float(height), 0.0)
         if not fallen and height > RISE_MM and height - heights[max(k - back, 0)] > STEEP_MM:
             return None if best is None else best[1]
         if best is not None and outward < best[0] - FALL_MM:
@@ -99,11 +103,18 @@ def _unrounded(
     reach: float,
     below: float,
 ) -> float:
-    """The reach freed from the rounding that smoothing gives a sharp corner."""
+    """The reach freed from the rounding that smoothing gives a sharp corner.
+
+    The wall is met where it is no longer rounded, and followed up to the corner where it runs in on the
+    way down.
+    """
     sigma = SMOOTHING_VOXELS * along_mm(field.grid, direction)
-    depth = below + 2 * SMOOTHING_VOXELS * along_mm(field.grid, normal)
-    out = np.arange(-0.5, 2.0 * sigma + 0.1, 0.1)
-    wall = field.at(centre_mm + (reach + out)[:, None] * direction - depth * normal)
-    outside = np.flatnonzero(wall < 0.5)
-    further = float(out[outside[0]]) if len(outside) else float(out[-1])
-    return reach + float(np.clip(further, 0.0, _ROUNDING * sigma))
+    deep = 2 * SMOOTHING_VOXELS * along_mm(field.grid, normal)
+    out = np.arange(-1.0, 2.0 * sigma + 0.1, 0.1)
+    walls = []
+    for depth in (below + deep, below + 2 * deep):
+        values = field.at(centre_mm + (reach + out)[:, None] * direction - depth * normal)
+        outside = np.flatnonzero(values < 0.5)
+        walls.append(float(out[outside[0]]) if len(outside) else float(out[-1]))
+    further = walls[0] + max(walls[0] - walls[1], 0.0)
+    return reach + float(np.clip(further, 0.0, _ROUNDING * sigma + _STEP_MM))

@@ -1,8 +1,9 @@
 """The superior endplate of S1, found on the sacrum: an oval whose plane is fitted and whose edges are read.
 
-After Vrtovec 2012 (Spine 37:E479): the plate is looked for where the vertebra above points, ends where the
-surface turns away, and its centre is the middle of its front, back, left and right edges. The oval lies on
-the sacrum's own mirror plane: wings and articular processes then do not draw it aside.
+After Vrtovec 2012 (Spine 37:E479): the plate is looked for where the vertebra above points and ends where
+the surface turns away. Its centre is its centroid, which on an oval is the middle of its front, back, left
+and right edges. The oval lies on the sacrum's own mirror plane: wings and articular processes then do not
+draw it aside.
 """
 
 from __future__ import annotations
@@ -16,8 +17,8 @@ from spine_node.anatomy.landmarks import Endplate
 from spine_node.anatomy.plate_edges import edge_mm
 from spine_node.anatomy.plate_outline import HeightMap, Oval, find_oval
 from spine_node.anatomy.rims import along_mm
-from spine_node.anatomy.sacral_axis import MirrorPlane, mirror_plane
-from spine_node.anatomy.stairs import heights_without_stairs
+from spine_node.anatomy.sacral_axis import MirrorPlane, mirror_plane, plate_axes
+from spine_node.anatomy.stairs import heights_without_stairs, unresolved_mm
 from spine_node.geometry.angles import angle_between_deg
 from spine_node.geometry.directions import DegenerateGeometry, across, axes_from, unit
 from spine_node.geometry.fitting import HeightPlane, bowl_terms, robust_height_bowl, robust_height_plane
@@ -25,7 +26,7 @@ from spine_node.imaging.components import Blob
 from spine_node.imaging.surface import Field, column_crossings
 from spine_node.imaging.volume import FloatArray
 
-RIM = 0.85
+RIM = 0.78
 """Fraction of the plate's oval that the plane is fitted to: outside the rim is rounded."""
 
 LOOSE_MM = 1.0
@@ -40,6 +41,9 @@ DEEPEST_MM = 24.0
 EDGE_AGREES_MM = 6.0
 """How far a corner of the bone may lie from the oval and still be the plate's, to the sides."""
 
+CHORD_AGREES_MM = 3.0
+"""The same on chords beside the middle, where articular processes rise from the plate's corners."""
+
 DEPTH_AGREES_MM = 20.0
 """The same in front and behind, where nothing goes on beside the plate."""
 
@@ -47,13 +51,21 @@ LEAST_CONTRAST = 0.1
 """Less than this the surface does not turn away around the plate: it is no plate. Real sacra reach 0.18
 (wings level with the plate, bevelled front) to 0.55."""
 
+BACK_AGREES_DEG = 8.0
+"""Hip axis and sacrum differ in where left is by 1 to 4 degrees; by more, the given direction is a guess,
+or nearly across the plate."""
+
 AREA_MM2 = (250.0, 4500.0)
 """Endplates of S1, from a small child's to a large man's whose wings are level with it."""
 
 USUAL_SLOPE_DEG = 40.0
 """Sacral slope of adults in the mean (Vialle 2005: 41)."""
 
+LONG_RATIO, ALONG_DEG = 1.5, 45.0
+"""A sacrum so much longer than deep shows where its end plate faces: lengthwise, within some 45 degrees."""
+
 _SLOPES_DEG = tuple(range(-15, 106, 15))
+_CHORDS = np.array([-0.6, -0.4, -0.2, 0.0, 0.2, 0.4, 0.6])
 _SEED_MM = 9.0
 _PASSES = 5
 _SETTLED_DEG, _SETTLED_MM = 0.1, 0.15
@@ -85,7 +97,7 @@ class _Plate:
     @property
     def centre_mm(self) -> FloatArray:
         middle = self.oval.middle[None]
-        return self.surface.to_lps(middle, self.plane.at(middle))[0]
+        return np.asarray(self.surface.to_lps(middle, self.plane.at(middle))[0])
 
 
 def find_s1(blob: Blob, field: Field, seed: Seed) -> tuple[Endplate | None, str]:
@@ -135,8 +147,21 @@ def find_s1(blob: Blob, field: Field, seed: Seed) -> tuple[Endplate | None, str]
         return None, "S1 endplate is cut by the field's edge"
     bare = plate.centre_mm
     voxel = along_mm(blob.grid, plate.normal)
-    endplate = Endplate(bare, plate.normal, finely.residual_mm, bare, bare, bare, bare, voxel_mm=voxel)
-    return _with_edges(endplate, plate, blob, field, seed.posterior, mirror), ""
+    top = surface.to_lps(inner, freed)
+    endplate = Endplate(
+        bare,
+        plate.normal,
+        finely.residual_mm,
+        bare,
+        bare,
+        bare,
+        bare,
+        voxel_mm=voxel,
+        scatter_mm=_scatter_mm(inner, freed),
+        unresolved_mm=unresolved_mm(blob.grid, top, plate.normal),
+        surface_mm=top,
+    )
+    return _with_edges(endplate, plate, field, seed.posterior, mirror), ""
 
 
 def seed_of_shape(blob: Blob, field: Field, vertical: FloatArray, posterior: FloatArray) -> Seed | None:
@@ -144,12 +169,14 @@ def seed_of_shape(blob: Blob, field: Field, vertical: FloatArray, posterior: Flo
 
     Slopes from -15 to 105 degrees against the vertical are tried.
     """
-    guess = Seed(blob.points_mm.mean(axis=0), _facing_axes(vertical, posterior, USUAL_SLOPE_DEG)[:, 2], posterior)
+    guess = Seed(
+        blob.points_mm.mean(axis=0), _facing_axes(vertical, posterior, USUAL_SLOPE_DEG)[:, 2], posterior
+    )
     return _seed_of_shape(blob, field, vertical, posterior, _mirror(blob, field, guess))
 
 
 def _mirror(blob: Blob, field: Field, seed: Seed) -> MirrorPlane | None:
-    mirror = mirror_plane(blob, field, axes_from(seed.normal, seed.posterior))
+    mirror = mirror_plane(blob, field, plate_axes(seed.normal, seed.posterior))
     return mirror if mirror is not None and mirror.sure else None
 
 
@@ -162,12 +189,14 @@ def _facing_axes(vertical: FloatArray, posterior: FloatArray, slope_deg: float) 
 
 def _upright(seed: Seed) -> FloatArray:
     """The vertical of somebody whose plate has the usual slope and this normal."""
-    back, slope = axes_from(seed.normal, seed.posterior)[:, 1], np.radians(USUAL_SLOPE_DEG)
+    back, slope = plate_axes(seed.normal, seed.posterior)[:, 1], np.radians(USUAL_SLOPE_DEG)
     return unit(np.cos(slope) * seed.normal + np.sin(slope) * back)
 
 
 def _backward(normal: FloatArray, seed: Seed, mirror: MirrorPlane | None) -> FloatArray:
-    return seed.posterior if mirror is None else np.asarray(np.cross(normal, mirror.left))
+    if mirror is None:
+        return np.asarray(plate_axes(normal, seed.posterior)[:, 1])
+    return np.asarray(np.cross(normal, mirror.left))
 
 
 def _onto(mirror: MirrorPlane | None, point_mm: FloatArray) -> tuple[FloatArray, bool]:
@@ -180,9 +209,7 @@ def _onto(mirror: MirrorPlane | None, point_mm: FloatArray) -> tuple[FloatArray,
     return np.asarray(point_mm - aside * mirror.left), True
 
 
-def _settle(
-    blob: Blob, field: Field, seed: Seed, mirror: MirrorPlane | None
-) -> tuple[_Plate | None, str]:
+def _settle(blob: Blob, field: Field, seed: Seed, mirror: MirrorPlane | None) -> tuple[_Plate | None, str]:
     """Oval and plane, each from the other until they stand still."""
     point, normal = seed.point_mm, seed.normal
     plate: _Plate | None = None
@@ -209,22 +236,26 @@ def _upper_surface(
     u, v = (np.arange(-round(r / step), round(r / step) + 1) * step for r in REACH_MM)
     base = np.stack(np.meshgrid(u, v, indexing="ij"), axis=-1).reshape(-1, 2)
     rise = max(0.5 * float(blob.grid.spacing_mm.min()), 0.4)
-    top = float(((blob.points_mm[::5] - centre_mm) @ axes[:, 2]).max()) + 2 * float(blob.grid.spacing_mm.max())
+    top = float(((blob.points_mm[::5] - centre_mm) @ axes[:, 2]).max()) + 2 * float(
+        blob.grid.spacing_mm.max()
+    )
     heights = np.arange(-DEEPEST_MM, min(top, 40.0) + rise, rise)
     if len(heights) < 3:
         raise DegenerateGeometry(f"the sacrum begins {-top:.0f} mm below the last vertebra, no plate near it")
-    _, highest = column_crossings(field, centre_mm + base @ axes[:, :2].T, axes[:, 2], heights)
-    return HeightMap(centre_mm, axes, (u, v), highest.reshape(len(u), len(v)))
+    _, found = column_crossings(field, centre_mm + base @ axes[:, :2].T, axes[:, 2], heights)
+    return HeightMap(centre_mm, axes, (np.asarray(u), np.asarray(v)), found.reshape(len(u), len(v)))
 
 
 def _fit(field: Field, surface: HeightMap, *, known: bool, before: Oval | None) -> _Plate:
-    start = None if before is None else replace(before, middle=np.array([0.0 if known else before.middle[0], 0.0]))
+    start = (
+        None
+        if before is None
+        else replace(before, middle=np.array([0.0 if known else before.middle[0], 0.0]))
+    )
     oval = find_oval(surface, middle_known=known, start=start)
     plane, inner = _plane_within(surface, oval)
     # Front and back are where the bone ends, also where its edge is bevelled: the oval follows them.
-    front, back = (
-        oval.middle[1] + sign * _reach(field, surface, oval, plane, sign) for sign in (-1.0, 1.0)
-    )
+    front, back = (oval.middle[1] + sign * _reach(field, surface, oval, plane, sign) for sign in (-1.0, 1.0))
     whole = find_oval(surface, middle_known=known, ends_mm=(front, back), start=oval)
     # A bevelled end is the plate's but no sharp border: how sure the plate is was known before.
     whole = replace(whole, contrast=oval.contrast)
@@ -250,7 +281,13 @@ def _plane(base: FloatArray, heights: FloatArray) -> HeightPlane:
     design = np.column_stack([np.ones(int(kept.sum())), base[kept]])
     solution, *_ = np.linalg.lstsq(design, heights[kept], rcond=None)
     residual = float(np.sqrt(np.mean((heights[kept] - design @ solution) ** 2)))
-    return HeightPlane(float(solution[0]), solution[1:], residual, kept.astype(float))
+    return HeightPlane(float(solution[0]), np.asarray(solution[1:]), residual, kept.astype(float))
+
+
+def _scatter_mm(base: FloatArray, heights: FloatArray) -> float:
+    """RMS distance of the surface to its own bowl."""
+    rough = heights - bowl_terms(base) @ robust_height_bowl(base, heights, scale_floor_mm=LOOSE_MM)
+    return float(np.sqrt(np.mean(np.minimum(np.abs(rough), 4 * LOOSE_MM) ** 2)))
 
 
 def _normal(surface: HeightMap, plane: HeightPlane) -> FloatArray:
@@ -284,36 +321,58 @@ def _cut(blob: Blob, plate: _Plate) -> bool:
 def _with_edges(
     bare: Endplate,
     plate: _Plate,
-    blob: Blob,
     field: Field,
     posterior: FloatArray,
     mirror: MirrorPlane | None,
 ) -> Endplate:
-    """The plate with its centre in the middle of its edges, and the edges on the chords through it."""
-    axes = axes_from(bare.normal, posterior)
+    """The plate with its centroid, and the edges on the chords through it."""
+    axes = axes_from(bare.normal, _back_along(bare.normal, posterior, mirror))
+    x, y = axes[:, 0], axes[:, 1]
     centre = bare.centre_mm
-    reaches: list[float] = []
-    for _ in range(2):
-        reaches = []
-        for k, sign in ((1, -1.0), (1, 1.0), (0, 1.0), (0, -1.0)):
-            along = sign * axes[:, k]
-            edge = edge_mm(field, centre, bare.normal, along)
-            expected = _oval_reach(plate, centre, along)
-            allowed = DEPTH_AGREES_MM if k == 1 else EDGE_AGREES_MM
-            agrees = edge is not None and abs(edge.reach_mm - expected) <= allowed
-            reaches.append(edge.reach_mm if edge is not None and agrees else expected)
-        ahead = (reaches[1] - reaches[0]) / 2
-        aside = (reaches[2] - reaches[3]) / 2
-        centre = centre + ahead * axes[:, 1] + (0.0 if mirror is not None else aside) * axes[:, 0]
-        reaches = [reaches[0] + ahead, reaches[1] - ahead, reaches[2], reaches[3]]
+    if mirror is None:
+        left, right = (
+            _reach_along(plate, field, centre, bare.normal, way, EDGE_AGREES_MM) for way in (x, -x)
+        )
+        centre = centre + (left - right) / 2 * x
+    # Each chord's middle counts by its length: a plate hollowed by the canal has its centroid in front.
+    middles, lengths = [], []
+    for aside in _CHORDS * plate.oval.half[0]:
+        start = centre + aside * x
+        agrees = DEPTH_AGREES_MM if aside == 0 else CHORD_AGREES_MM
+        front, back = (_reach_along(plate, field, start, bare.normal, way, agrees) for way in (-y, y))
+        middles.append((back - front) / 2)
+        lengths.append(back + front)
+        if aside == 0:
+            ends = (front, back)
+    ahead = float(np.average(middles, weights=lengths))
+    centre = centre + ahead * y
+    left, right = (_reach_along(plate, field, centre, bare.normal, way, EDGE_AGREES_MM) for way in (x, -x))
     return replace(
         bare,
         centre_mm=centre,
-        anterior_mm=centre - reaches[0] * axes[:, 1],
-        posterior_mm=centre + reaches[1] * axes[:, 1],
-        left_mm=centre + reaches[2] * axes[:, 0],
-        right_mm=centre - reaches[3] * axes[:, 0],
+        anterior_mm=centre - (ends[0] + ahead) * y,
+        posterior_mm=centre + (ends[1] - ahead) * y,
+        left_mm=centre + left * x,
+        right_mm=centre - right * x,
     )
+
+
+def _reach_along(
+    plate: _Plate, field: Field, start_mm: FloatArray, normal: FloatArray, along: FloatArray, agrees_mm: float
+) -> float:
+    """Distance of the bone's corner in a direction; that of the oval where no corner is near it."""
+    expected = _oval_reach(plate, start_mm, along)
+    edge = edge_mm(field, start_mm, normal, along)
+    return edge.reach_mm if edge is not None and abs(edge.reach_mm - expected) <= agrees_mm else expected
+
+
+def _back_along(normal: FloatArray, posterior: FloatArray, mirror: MirrorPlane | None) -> FloatArray:
+    """The given way back where the sacrum's own shape agrees with it, else the sacrum's own."""
+    given = np.asarray(plate_axes(normal, posterior)[:, 1])
+    if mirror is None:
+        return given
+    own = np.asarray(np.cross(normal, mirror.left))
+    return given if angle_between_deg(own, given) <= BACK_AGREES_DEG else own
 
 
 def _oval_reach(plate: _Plate, centre_mm: FloatArray, along: FloatArray) -> float:
@@ -334,6 +393,7 @@ def _seed_of_shape(
         # An oblique pelvis: its own midsagittal plane is searched, not that of the room.
         vertical = across(vertical, mirror.left)
         back = np.asarray(np.cross(vertical, mirror.left))
+    lengthwise = _lengthwise(points, vertical, back)
     step = 2.0
     u = np.arange(-10, 11) * step
     v = np.arange(-40, 41) * step
@@ -357,8 +417,18 @@ def _seed_of_shape(
             point = centre + axes @ np.array([*middle, plane.offset_mm])
             above = float(((points - point) @ normal > 2.0).mean())
             outward = float((point - centre) @ normal)
-            unusual = abs(slope - USUAL_SLOPE_DEG) / 40.0
-            worth = outward / 30.0 - plane.residual_mm - above / 0.05 - 0.5 * unusual**2
+            unusual = 0.5 * ((slope - USUAL_SLOPE_DEG) / 40.0) ** 2
+            if lengthwise is not None:
+                off_axis = np.arccos(np.clip(abs(float(normal @ lengthwise)), 0.0, 1.0))
+                unusual += (np.degrees(off_axis) / ALONG_DEG) ** 2
+            worth = outward / 30.0 - plane.residual_mm - above / 0.05 - unusual
             if best is None or worth > best[0]:
                 best = (worth, Seed(point, normal, posterior))
     return None if best is None else best[1]
+
+
+def _lengthwise(points_mm: FloatArray, vertical: FloatArray, back: FloatArray) -> FloatArray | None:
+    """The sacrum's long direction in its midsagittal plane; None for one that is short or cut."""
+    axes = axes_from(vertical, back)[:, 1:]
+    spread, directions = np.linalg.eigh(np.cov(((points_mm - points_mm.mean(axis=0)) @ axes).T))
+    return np.asarray(axes @ directions[:, 1]) if spread[1] > LONG_RATIO**2 * spread[0] else None

@@ -14,7 +14,8 @@ EXACT = {
     "PMC_AZ": 3.0, "TORSION": 2.0, "SLIP_PCT": 1.5, "LDI": 3.0,
     "VBR_AP": 0.03, "VBR_MP": 0.03, "VBR_PP": 0.03, "DHI": 0.03, "DHI_FARFAN": 0.03,
     "VB_VOL": 2.0, "V_VOL": 2.0,
-    "plate normal": 1.0, "S1 normal": 1.0, "head centre": 0.3, "body centroid": 0.5,
+    "plate normal": 1.0, "S1 normal": 1.0, "plate normal, noise alone": 1.0, "S1 normal, noise alone": 1.0,
+    "head centre": 0.3, "body centroid": 0.5,
     "plate centre": 0.5, "S1 centre": 0.5, "dens tip": 0.5,
 }  # fmt: skip
 """Bars that differ from the common ones; volumes in per cent, ratios as such."""

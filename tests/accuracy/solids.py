@@ -5,6 +5,7 @@ A solid is evaluated in the frame of the bone it belongs to, at (|x|, y, z) when
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -155,6 +156,18 @@ class Bone:
         for hole in self.carved:
             inside &= ~hole.contains(x, y, z)  # type: ignore[attr-defined]
         return inside
+
+    def pieces(self) -> Iterator[tuple[Bone, tuple[Array, Array]]]:
+        """The bone solid by solid, each in its own box: cheaper to evaluate than all in one."""
+        for solid in self.solids:
+            part = Bone((solid,), self.carved, self.mirrored)
+            low, high = solid.box
+            if self.mirrored and low[0] > 0:
+                yield part, (low, high)
+                left, right = np.array([-high[0], *low[1:]]), np.array([-low[0], *high[1:]])
+                yield part, (left, right)
+            else:
+                yield part, part.box
 
     @property
     def box(self) -> tuple[Array, Array]:

@@ -9,11 +9,11 @@ import numpy as np
 from scipy import ndimage
 
 from spine_node.imaging.volume import Grid, LabelMap
-from tests.accuracy.bodies import Body
 from tests.accuracy.dimensions import ARCH, LABELS
 from tests.accuracy.frames import Array
+from tests.accuracy.pelvis import Sacrum
 from tests.accuracy.skeleton import Placed, Skeleton
-from tests.accuracy.solids import Bone
+from tests.accuracy.solids import Bone, Solid
 
 MARGIN_MM = 12.0
 """Empty space about the person in a whole scan."""
@@ -62,7 +62,7 @@ def grid_around(skeleton: Skeleton, spacing_mm: Array, axes: Array) -> Grid:
 class Roughness:
     """A smooth random displacement of a bone's surface, every component with the same RMS.
 
-    `length_mm` is where the autocorrelation has fallen to exp(-1/2).
+    `length_mm` is where the autocorrelation has fallen to 1/e.
     """
 
     seed: int
@@ -75,7 +75,7 @@ class Roughness:
         low = box[0] - 10
         shape = np.ceil((box[1] + 10 - low) / step).astype(int) + 1
         rng = np.random.default_rng([self.seed, value])
-        sigma = self.length_mm / np.sqrt(2) / step
+        sigma = self.length_mm / 2 / step
         white = rng.standard_normal((3, *shape))
         smooth = ndimage.gaussian_filter(white, (0, sigma, sigma, sigma), mode="wrap")
         # the gain of the filter, not of this draw: a bone may be rougher or smoother by chance
@@ -97,29 +97,16 @@ class _Field:
         ]
 
 
-def _pieces(placed: Placed) -> Iterator[tuple[object, tuple[Array, Array]]]:
-    """Parts that are cheaper in their own boxes, each with its inside-function."""
+def _pieces(placed: Placed) -> Iterator[tuple[Solid, tuple[Array, Array]]]:
+    """Parts that are cheaper in their own boxes."""
     shape = placed.shape
     if isinstance(shape, Bone):
-        bones = [shape]
-    elif hasattr(shape, "segment"):
-        yield shape.segment.contains, shape.segment.box
-        bones = [shape.rest]
-    elif isinstance(shape, Body) and shape.knob is not None:
-        yield shape.contains, shape.box
-        return
+        yield from shape.pieces()
+    elif isinstance(shape, Sacrum):
+        yield shape.segment, shape.segment.box
+        yield from shape.rest.pieces()
     else:
-        yield shape.contains, shape.box
-        return
-    for bone in bones:
-        for solid in bone.solids:
-            part = Bone((solid,), bone.carved, bone.mirrored)
-            low, high = solid.box
-            if bone.mirrored and low[0] > 0:
-                yield part.contains, (low, high)
-                yield part.contains, (low * [0, 1, 1] - high * [1, 0, 0], high * [0, 1, 1] - low * [1, 0, 0])
-            else:
-                yield part.contains, part.box
+        yield shape, shape.box
 
 
 def rasterise(skeleton: Skeleton, grid: Grid, rough: Roughness | None = None) -> LabelMap:
@@ -129,7 +116,7 @@ def rasterise(skeleton: Skeleton, grid: Grid, rough: Roughness | None = None) ->
         field = None if rough is None else rough.displacement(value, placed.shape.box)
         to_local = placed.turn.T @ grid.affine[:3, :3]
         base = placed.turn.T @ (grid.affine[:3, 3] - placed.origin)
-        for contains, (low, high) in _pieces(placed):
+        for part, (low, high) in _pieces(placed):
             grow = 0.0 if field is None else 2.5
             index = grid.to_index(placed.out(_corners((low - grow, high + grow))))
             start = np.maximum(np.floor(index.min(axis=0)).astype(int), 0)
@@ -150,5 +137,5 @@ def rasterise(skeleton: Skeleton, grid: Grid, rough: Roughness | None = None) ->
             if field is not None:
                 ux, uy, uz = field(x, y, z)
                 x, y, z = x + ux, y + uy, z + uz
-            window[near] = np.where(contains(x, y, z), np.uint8(value), np.uint8(0))
+            window[near] = np.where(part.contains(x, y, z), np.uint8(value), np.uint8(0))
     return LabelMap(grid, labels)

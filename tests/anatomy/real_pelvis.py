@@ -81,11 +81,13 @@ class SacrumShape:
             bone |= wing & (z > -60)
         if self.processes:
             bone |= (np.hypot(x - np.sign(x) * 21, y - b - 8) < 6.0) & (z < 13) & (z > -40)
-        roof = (s < 21) & (np.abs(y - b - 18 - 0.12 * z * 0) < 3.5) & (z < -7) & (z > -60)
+        roof = (s < 21) & (np.abs(y - b - 18) < 3.5) & (z < -7) & (z > -60)
         if self.processes or self.canal:
             bone |= roof
         if self.canal:
-            bone &= ~((((s / 13) ** 2 + ((y - b - 7.5 - np.clip(-z, 0, 40) * 0.3) / 6.5) ** 2) < 1) & (z > -60))
+            bone &= ~(
+                (((s / 13) ** 2 + ((y - b - 7.5 - np.clip(-z, 0, 40) * 0.3) / 6.5) ** 2) < 1) & (z > -60)
+            )
         return bone
 
 

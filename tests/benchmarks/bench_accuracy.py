@@ -5,7 +5,8 @@
 
 Every case is one line of DIR/cases.jsonl, written when it is done: a run that was stopped goes on where
 it was. Then DIR/accuracy.md and .json hold a table per variant and spacing, DIR/<variant>.png the
-error distributions against the bars. `--fresh` measures again what is recorded already.
+error distributions against the bars. The rows "noise alone" tell how far the surface noise itself
+turns the planes: no measurement can be nearer. `--fresh` measures again what is recorded already.
 """
 
 from __future__ import annotations
@@ -34,6 +35,8 @@ def run_case(job: tuple[int, float, str, str | None]) -> dict[str, Any]:
     from spine_node.anatomy.locate import locate
     from spine_node.parameters.measure import measure
     from tests.accuracy.comparison import compare, panel_of
+    from tests.accuracy.noise_floor import plate_turns_deg
+    from tests.accuracy.voxels import Roughness
 
     seed, spacing, variant, crop = job
     skeleton, exact, values = panel_of(seed)
@@ -62,6 +65,10 @@ def run_case(job: tuple[int, float, str, str | None]) -> dict[str, Any]:
         [e.key, e.where, round(e.true, 3), round(e.error, 4), _rounded(e.uncertainty), e.seen, e.imprecise]
         for e in case.errors
     ]
+    if variant == "noise":
+        for place, turn in plate_turns_deg(skeleton, Roughness(seed)).items():
+            key = "S1 normal, noise alone" if place == "S1" else "plate normal, noise alone"
+            record["errors"].append([key, place, 0.0, round(turn, 4), None, True, False])
     record["missed"] = [list(m) for m in case.missed]
     return record | {
         "curves": case.curves,
