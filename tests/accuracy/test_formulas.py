@@ -12,7 +12,8 @@ from spine_node.anatomy.landmarks import Endplate, FemoralHead, Spine, Vertebra,
 from spine_node.parameters.measure import measure
 from tests.accuracy.comparison import CURVE_KEYS, compare, panel_of
 from tests.accuracy.frames import Array
-from tests.accuracy.landmarks import Marks, PlateMarks
+from tests.accuracy.landmarks import Marks, PlateMarks, marks
+from tests.accuracy.skeleton import standing
 
 PEOPLE = range(6)
 
@@ -22,29 +23,29 @@ SURFACES = ("VBH_", "VBR_", "VB_HLOSS", "DH_", "DHI")
 OF_VOXELS = ("VB_VOL", "V_VOL", "CANAL_", "VB_MEAN")
 
 
-def spine_of(marks: Marks) -> Spine:
+def spine_of(exact: Marks) -> Spine:
     """The landmarks as the package holds them, where the person stands in the scanner."""
 
     def at(point: Array) -> Array:
-        return marks.world(point)
+        return exact.world(point)
 
     def plate(p: PlateMarks | None) -> Endplate | None:
         if p is None:
             return None
         edges = (p.anterior_edge, p.posterior_edge, p.left_edge, p.right_edge)
-        return Endplate(at(p.centre), marks.frame @ p.normal, 0.0, *(at(edge) for edge in edges))
+        return Endplate(at(p.centre), exact.frame @ p.normal, 0.0, *(at(edge) for edge in edges))
 
     vertebrae = tuple(
-        Vertebra(level, at(v.centroid), plate(v.superior), plate(v.inferior), marks.frame @ v.axes)
-        for level, v in sorted(marks.vertebrae.items(), key=lambda item: -item[1].centroid[2])
+        Vertebra(level, at(v.centroid), plate(v.superior), plate(v.inferior), exact.frame @ v.axes)
+        for level, v in sorted(exact.vertebrae.items(), key=lambda item: -item[1].centroid[2])
     )
     return Spine(
         vertebrae,
-        plate(marks.s1),
-        {side: FemoralHead(side, at(centre), 24.0, 0.0) for side, centre in marks.heads.items()},
-        Vertical(marks.frame[:, 2], "phantom", standing=True),
-        dens_tip_mm=at(marks.dens_tip),
-        crests_mm={side: at(point) for side, point in marks.crests.items()},
+        plate(exact.s1),
+        {side: FemoralHead(side, at(centre), 24.0, 0.0) for side, centre in exact.heads.items()},
+        Vertical(exact.frame[:, 2], "phantom", standing=True),
+        dens_tip_mm=at(exact.dens_tip),
+        crests_mm={side: at(point) for side, point in exact.crests.items()},
     )
 
 
@@ -71,8 +72,8 @@ def test_every_number_is_its_truth(seed: int) -> None:
 
 
 def test_the_people_differ() -> None:
-    """Both families, both sides, small and large curves are among those compared."""
-    found = [measure(spine_of(panel_of(seed)[1])) for seed in PEOPLE]
+    """Both sides, small and large curves and incidences are among those compared."""
+    found = [measure(spine_of(marks(standing(seed)))) for seed in PEOPLE]
     curves = [p for m in found for p in m.parameters if p.key == "COBB"]
     assert {p.side for p in curves} == {"left", "right"}
     assert max(p.value for p in curves) > 50
