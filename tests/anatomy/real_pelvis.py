@@ -47,6 +47,7 @@ class SacrumShape:
     canal: bool = True
     coccyx: bool = True
     gap_below_s1_mm: float = 0.0
+    lower: bool = True
     slab: bool = False
 
     def inside(self, p: Array) -> Mask:
@@ -73,7 +74,7 @@ class SacrumShape:
         lower &= ((s / (22 - 15 * t)) ** 2 + ((y - back) / (13 - 8 * t)) ** 2) < 1
         if self.gap_below_s1_mm:
             lower &= z < -28 - self.gap_below_s1_mm
-        bone = body | lower
+        bone = body | lower if self.lower else body
         if np.isfinite(self.wing_mm):
             edge = np.clip(s - (a - 6), 0, None)
             wing = (s < 54) & (s > 6) & (y > -0.55 * b + 0.12 * edge) & (y < b + 8 - 0.1 * edge)
