@@ -26,8 +26,11 @@ from spine_node.imaging.components import Blob
 from spine_node.imaging.surface import Field, column_crossings
 from spine_node.imaging.volume import FloatArray
 
-RIM = 0.78
+RIM = 0.82
 """Fraction of the plate's oval that the plane is fitted to: outside the rim is rounded."""
+
+SURFACE_RIM, SURFACE_MM = 0.92, 6.0
+"""The surface itself is kept up to here, where it lies within this of the plane."""
 
 LOOSE_MM = 1.0
 """Usual distance of a plate's surface from its own bowl; what is four times as far off is something else."""
@@ -130,16 +133,15 @@ def find_s1(blob: Blob, field: Field, seed: Seed) -> tuple[Endplate | None, str]
     if not AREA_MM2[0] <= area <= AREA_MM2[1]:
         return None, f"S1 endplate: the flat place on the sacrum has {area:.0f} mm2, no endplate has"
     try:
-        inner = base[plate.inner]
+        heights = surface.heights.ravel()
+        off = np.abs(np.nan_to_num(heights, nan=np.inf) - plate.plane.at(base))
+        kept = (plate.oval.radius(base) < SURFACE_RIM) & (off < SURFACE_MM)
+        uv = base[kept]
         freed = heights_without_stairs(
-            blob.grid,
-            surface.centre_mm,
-            surface.axes,
-            inner,
-            surface.heights.ravel()[plate.inner],
-            bone_below=True,
+            blob.grid, surface.centre_mm, surface.axes, uv, heights[kept], bone_below=True
         )
-        finely = _plane(inner, freed)
+        central = plate.inner[kept]
+        finely = _plane(uv[central], freed[central])
     except DegenerateGeometry as error:
         return None, f"S1 endplate: {error}"
     plate = replace(plate, plane=finely)
@@ -147,7 +149,7 @@ def find_s1(blob: Blob, field: Field, seed: Seed) -> tuple[Endplate | None, str]
         return None, "S1 endplate is cut by the field's edge"
     bare = plate.centre_mm
     voxel = along_mm(blob.grid, plate.normal)
-    top = surface.to_lps(inner, freed)
+    top = surface.to_lps(uv, freed)
     endplate = Endplate(
         bare,
         plate.normal,
@@ -157,7 +159,7 @@ def find_s1(blob: Blob, field: Field, seed: Seed) -> tuple[Endplate | None, str]
         bare,
         bare,
         voxel_mm=voxel,
-        scatter_mm=_scatter_mm(inner, freed),
+        scatter_mm=_scatter_mm(uv[central], freed[central]),
         unresolved_mm=unresolved_mm(blob.grid, top, plate.normal),
         surface_mm=top,
     )

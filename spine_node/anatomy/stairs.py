@@ -27,7 +27,7 @@ must not be taken for outliers."""
 
 PASSES = 3
 
-OPEN_PART, OPEN_POWER = 0.4, 1.5
+OPEN_PART, OPEN_POWER = 0.25, 1.5
 """What a single layer leaves open, in voxels, and how that falls with the number of layers crossed."""
 
 _OUTLIER_MM = 2.5

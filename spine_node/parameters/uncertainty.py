@@ -38,10 +38,10 @@ number of patches to this power."""
 FLOOR_MM, FLOOR_PART = 0.02, 0.045
 """No outline is known better than this: in mm, and in voxels."""
 
-SMOOTH_PART = 0.08
+SMOOTH_PART = 0.1
 """Scatter, in voxels, that an exact outline shows: it tells of no error."""
 
-RIM_MM, SACRAL_RIM = 0.2, 2.0
+RIM_MM, SACRAL_RIM = 0.25, 1.6
 """An edge is known less well than a surface: it is where two of them meet; at 1 mm voxels. S1 passes into
 wings and canal without a border: so many times less well."""
 
@@ -51,7 +51,7 @@ HEAD_MM = 0.12
 CREST_MM = 0.3
 """A highest point is one place on a surface, not the mean of many."""
 
-AXIAL_DEG, AXIAL_DEG_PER_MM = 0.2, 1.2
+AXIAL_DEG, AXIAL_DEG_PER_MM = 0.1, 1.2
 """Rotation of a vertebra: at least this, and so much for each mm that the outline errs by."""
 
 YAW_DEG = {"PATIENT": 0.0, "SACRUM": 3.0, "SCANNER": 7.0}

@@ -35,7 +35,7 @@ SHAPES = {
 }
 
 POSES = {
-    "level": Pose(3.0, 4.0, -5.0),
+    "level": Pose(7.0, 4.0, -5.0),
     "usual": Pose(38.0, -3.0, 6.0),
     "oblique and turned": Pose(55.0, 10.0, -15.0),
     "steep": Pose(78.0, -6.0, 8.0),
@@ -56,8 +56,15 @@ def errors(plate: Endplate | None, pose: Pose, reason: str = "") -> tuple[float,
     return angle_between_deg(plate.normal, pose.axes[:, 2]), off
 
 
-@pytest.mark.parametrize("pose", POSES.values(), ids=POSES)
-@pytest.mark.parametrize("shape", SHAPES.values(), ids=SHAPES)
+EACH = [
+    pytest.param(SHAPES[name], POSES[pose], id=f"{name}, {pose}")
+    for k, name in enumerate(SHAPES)
+    for pose in (list(POSES)[k % 4], list(POSES)[(k + 2) % 4])
+]
+"""Every shape in two poses, every pose with half of the shapes."""
+
+
+@pytest.mark.parametrize(("shape", "pose"), EACH)
 def test_plane_and_centre_are_those_of_the_plate(shape: SacrumShape, pose: Pose) -> None:
     blob = blob_of(voxelised(shape, pose, 1.5))
     plate, reason = find_s1(blob, field_of(blob), above(pose))
@@ -66,7 +73,7 @@ def test_plane_and_centre_are_those_of_the_plate(shape: SacrumShape, pose: Pose)
     assert np.abs(off).max() <= CENTRE_MM
 
 
-@pytest.mark.parametrize("pose", POSES.values(), ids=POSES)
+@pytest.mark.parametrize("pose", [POSES["usual"], POSES["steep"]], ids=["usual", "steep"])
 def test_front_and_back_are_the_bone_s_own_ends(pose: Pose) -> None:
     """SVA and slips are read from the posterior edge."""
     shape = SHAPES["usual"]
@@ -80,7 +87,7 @@ def test_front_and_back_are_the_bone_s_own_ends(pose: Pose) -> None:
     assert back == pytest.approx(shape.half_mm[1], abs=EDGE_MM)
 
 
-@pytest.mark.parametrize("pose", POSES.values(), ids=POSES)
+@pytest.mark.parametrize("pose", [POSES["usual"], POSES["steep"]], ids=["usual", "steep"])
 @pytest.mark.parametrize(
     "seed",
     [{"tilt_deg": 25.0}, {"tilt_deg": -20.0}, {"roll_deg": 15.0}, {"forward_mm": 17.0, "tilt_deg": 10.0}],
@@ -96,7 +103,7 @@ def test_a_vertebra_above_that_is_tilted_or_slipped_changes_nothing(
     assert np.abs(off).max() <= CENTRE_MM
 
 
-@pytest.mark.parametrize("pose", POSES.values(), ids=POSES)
+@pytest.mark.parametrize("pose", [POSES["oblique and turned"], POSES["steep"]], ids=["oblique", "steep"])
 @pytest.mark.parametrize("name", ["usual", "wings level with the plate", "domed", "a slab"])
 def test_no_lumbar_vertebra_is_needed(name: str, pose: Pose) -> None:
     """Nor to know where the patient's back is: the image's axis is near enough."""
