@@ -28,6 +28,9 @@ ROUGH_PLATE_MM = 1.5
 FURTHEST_FROM_LINE_DEG = 50.0
 """Wedges and tilts of real endplates stay below this; what is steeper is the side of a remnant."""
 
+UNDER_MM = 6.0
+"""So much wall must be seen under the edges of a cut body's plate: it tells where they are."""
+
 FACES = 2 / 3
 """Area of a surface over that of the voxels' faces on it, on average over its directions."""
 
@@ -79,8 +82,7 @@ def locate_vertebra(piece: Pieces, guess: FloatArray, image: Volume | None = Non
             )
             continue
         whole = with_edges(plate, which, body, field, piece.centre_mm, posterior)
-        ends = np.stack([whole.anterior_mm, whole.posterior_mm, whole.left_mm, whole.right_mm])
-        if body.at_edge(body.grid.to_index(ends)).any():
+        if _near_the_edge(body, whole, which):
             missing[f"{level}.{which}"] = f"{level} {which} endplate is cut by the field's edge"
             continue
         edged[which] = whole
@@ -138,6 +140,16 @@ def _mirror(
     if piece.posterior.edge_area_mm2 > POSTERIOR_CUT_MM2:
         return None, f"posterior elements of {level} are cut by the field's edge"
     return find_mirror([field, behind], piece.centre_mm, axes_from(plates.cranial, guess[:, 1])), ""
+
+
+def _near_the_edge(body: Blob, plate: Endplate, which: str) -> bool:
+    """Whether an edge of a plate, or of a cut body the wall under it, is the end of the volume."""
+    ends = np.stack([plate.anterior_mm, plate.posterior_mm, plate.left_mm, plate.right_mm])
+    if body.edge_area_mm2 > EDGE_AREA_MM2:
+        inward = -plate.normal if which == "superior" else plate.normal
+        under = plate.centre_mm + 0.9 * (ends - plate.centre_mm) + UNDER_MM * inward
+        ends = np.vstack([ends, under])
+    return bool(body.at_edge(body.grid.to_index(ends)).any())
 
 
 def _surface_mm2(body: Blob) -> float:

@@ -13,7 +13,7 @@ from spine_node.geometry.angles import angle_in_plane_deg
 from spine_node.imaging.volume import FloatArray
 from spine_node.parameters.model import Line
 from spine_node.parameters.pairs import side_of
-from spine_node.parameters.view import S1, Reading, View, both
+from spine_node.parameters.view import S1, SCANNER, Missing, Reading, View, both
 
 AXIS_LENGTH_MM = 40.0
 """How far the anterior axis is drawn."""
@@ -79,7 +79,13 @@ def _relative(view: View, upper: str, lower: str) -> FloatArray:
 
 
 def _axes(view: View, level: str) -> FloatArray:
-    return view.local_axes(level) if level == S1 else view.own_axes(level)
+    if level != S1:
+        return view.own_axes(level)
+    if view.frame == SCANNER:
+        raise Missing(
+            "where S1 faces is not known: a femoral head is missing and the sacrum shows no symmetry"
+        )
+    return view.local_axes(level)
 
 
 def _anterior(view: View, level: str) -> Line:

@@ -252,7 +252,10 @@ class View:
         """The same, from the plates' edges where no symmetry was seen: enough for chords, not for turns."""
         if level == S1:
             plate = self.s1()
-            return axes_from(plate.normal, plate.posterior - plate.anterior)
+            back = plate.posterior - plate.anterior
+            if self.frame != PATIENT and self.spine.sacral_left is not None:
+                back = np.cross(plate.normal, self.spine.sacral_left)
+            return axes_from(plate.normal, back)
         if self.vertebra(level).axes is not None:
             return self.own_axes(level)
         plates = [self.plate(level, which) for which, _ in _named(self.vertebra(level))]
