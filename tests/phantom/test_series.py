@@ -11,7 +11,7 @@ import pytest
 
 from spine_node.anatomy import levels
 from spine_node.nifti import read_label_map
-from spine_node.parameters.model import Measurements
+from spine_node.parameters.model import SCHEMA, Measurements
 from spine_node.phantom.generate import Phantom, generate
 from spine_node.phantom.series import write_phantom
 
@@ -53,7 +53,7 @@ def test_the_nifti_and_the_series_share_their_grid(phantom: Phantom, folder: Pat
 
 def test_the_truth_reads_back_as_measurements(phantom: Phantom, folder: Path):
     data = json.loads((folder / "truth.json").read_text())
-    assert data["schema"] == 1
+    assert data["schema"] == SCHEMA
     assert data["frame"] == "PATIENT"
     back = Measurements.from_dict(data)
     assert {p.key for p in back.parameters} >= {
