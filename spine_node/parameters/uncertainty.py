@@ -41,6 +41,9 @@ FLOOR_MM, FLOOR_PART = 0.02, 0.045
 SMOOTH_PART = 0.1
 """Scatter, in voxels, that an exact outline shows: it tells of no error."""
 
+ODD = 2.5
+"""Scatter that is so many times the usual one counts no more than that."""
+
 RIM_MM, SACRAL_RIM = 0.25, 1.6
 """An edge is known less well than a surface: it is where two of them meet; at 1 mm voxels. S1 passes into
 wings and canal without a border: so many times less well."""
@@ -85,7 +88,12 @@ def outline_noise_mm(spine: Spine) -> float:
         heads = [h.residual_mm for h in spine.heads.values()]
         return max(heads, default=0.0)
     floor = max(math.hypot(FLOOR_MM, FLOOR_PART * p.voxel_mm) for p in plates)
-    shown = sum(max(_scatter_mm(p) ** 2 - (SMOOTH_PART * p.voxel_mm) ** 2, 0.0) for p in plates)
+    # a crushed plate is rough by itself: it tells nothing of how the others were outlined
+    most = ODD * float(np.median([_scatter_mm(p) for p in plates]))
+    scatter = [min(_scatter_mm(p), most) for p in plates]
+    shown = sum(
+        max(s**2 - (SMOOTH_PART * p.voxel_mm) ** 2, 0.0) for s, p in zip(scatter, plates, strict=True)
+    )
     part = sum(min(RIPPLE * _patches(p) ** RIPPLE_POWER, 1.0) for p in plates)
     return math.sqrt(floor**2 + shown / part)
 
