@@ -134,7 +134,7 @@ def reordered(
 def test_carrying_the_images_elsewhere_carries_the_landmarks_along() -> None:
     """Affine and vertical move, the voxels do not: landmarks follow to a nanometre.
 
-    S1 is found by searches that end within a tolerance: it follows to some hundredths of a millimetre.
+    S1 is found by searches over a sample of its voxels: it follows to a tenth of a degree or millimetre.
     """
     label_map = voxel_spine(("L4", "L5")).label_map(2.0)
     move, shift = Rotation.from_rotvec([0.3, -0.2, 0.4]), np.array([12.0, -250.0, 900.0])
@@ -144,7 +144,7 @@ def test_carrying_the_images_elsewhere_carries_the_landmarks_along() -> None:
     vertical = Vertical(move.as_matrix()[:, 2])
     moved = plates(locate(LabelMap(Grid(label_map.grid.shape, affine), label_map.labels), vertical))
     for name, plate in plates(locate(label_map)).items():
-        close = 0.05 if name == "s1" else 1e-6
+        close = 0.15 if name == "s1" else 1e-6
         assert apart_mm(moved[name].centre_mm - shift, move.as_matrix() @ plate.centre_mm) < close
         assert angle_between_deg(moved[name].normal, move.as_matrix() @ plate.normal) < close
 
