@@ -27,6 +27,9 @@ FURTHEST_FROM_S1_MM = 75.0
 WIDEST_DISC_DEG = 35.0
 """Neighbouring endplates that open wider are not the two sides of one disc."""
 
+APART = 0.2
+"""A piece of the sacrum with this part of the largest one's voxels is no island."""
+
 UNEQUAL_MM = 3.0
 """Heads whose radii differ by more may be a prosthesis, a deformity or a poor outline."""
 
@@ -87,6 +90,8 @@ def _head(pelvis: Pelvis, side: str, label_map: LabelMap, found: Mapping[int, Bo
         pelvis.missing[key] = reason
         return
     pelvis.heads[side] = head
+    if reason:  # a head with a doubt: out of round, a cup around it, little of it seen
+        pelvis.quality.append(reason)
     _mention_islands(pelvis, name, blob.dropped)
 
 
@@ -116,7 +121,8 @@ def _sacrum(
     if value not in found:
         pelvis.missing["s1"] = "sacrum is not in the label map"
         return
-    blob = cut_out(label_map, value, found[value])
+    # S1 may stand apart from the rest, as a label of its own or in a poor outline
+    blob = cut_out(label_map, value, found[value], keep_fraction=APART)
     bone = field_of(blob)
     _mention_islands(pelvis, "sacrum", blob.dropped)
     last = vertebrae[-1] if vertebrae else None

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from scipy import ndimage, optimize
+from scipy import ndimage, optimize, special
 
 from spine_node.geometry.directions import DegenerateGeometry
 from spine_node.geometry.fitting import bowl_terms, robust_height_bowl, robust_height_plane
@@ -88,6 +88,12 @@ class Oval:
     half: FloatArray
     power: float
     contrast: float
+
+    @property
+    def mean_square(self) -> float:
+        """Mean of (u / half width) squared over the oval: a quarter for an ellipse, a third for a square."""
+        third, first = 3 / self.power, 1 / self.power
+        return float(special.beta(third, first + 1) / special.beta(first, first + 1))
 
     def radius(self, uv: FloatArray) -> FloatArray:
         """1 on the outline, less inside, shape (n, 2) to (n,)."""

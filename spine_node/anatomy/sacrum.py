@@ -17,16 +17,19 @@ from spine_node.anatomy.landmarks import Endplate
 from spine_node.anatomy.plate_edges import edge_mm
 from spine_node.anatomy.plate_outline import HeightMap, Oval, find_oval
 from spine_node.anatomy.rims import along_mm
-from spine_node.anatomy.sacral_axis import MirrorPlane, mirror_plane, plate_axes
+from spine_node.anatomy.sacral_axis import MirrorPlane, plate_axes
+from spine_node.anatomy.sacrum_seed import Seed, flat_place, mirror_of, onto, seed_of_shape, upright
 from spine_node.anatomy.stairs import heights_without_stairs, unresolved_mm
 from spine_node.geometry.angles import angle_between_deg
-from spine_node.geometry.directions import DegenerateGeometry, across, axes_from, unit
-from spine_node.geometry.fitting import HeightPlane, bowl_terms, robust_height_bowl, robust_height_plane
+from spine_node.geometry.directions import DegenerateGeometry, axes_from, unit
+from spine_node.geometry.fitting import HeightPlane, bowl_terms, robust_height_bowl
 from spine_node.imaging.components import Blob
 from spine_node.imaging.surface import Field, column_crossings
 from spine_node.imaging.volume import FloatArray
 
-RIM = 0.82
+__all__ = ["Seed", "find_s1", "seed_of_shape"]
+
+RIM = 0.85
 """Fraction of the plate's oval that the plane is fitted to: outside the rim is rounded."""
 
 SURFACE_RIM, SURFACE_MM = 0.92, 6.0
@@ -61,27 +64,9 @@ or nearly across the plate."""
 AREA_MM2 = (250.0, 4500.0)
 """Endplates of S1, from a small child's to a large man's whose wings are level with it."""
 
-USUAL_SLOPE_DEG = 40.0
-"""Sacral slope of adults in the mean (Vialle 2005: 41)."""
-
-LONG_RATIO, ALONG_DEG = 1.5, 45.0
-"""A sacrum so much longer than deep shows where its end plate faces: lengthwise, within some 45 degrees."""
-
-_SLOPES_DEG = tuple(range(-15, 106, 15))
 _CHORDS = np.array([-0.6, -0.4, -0.2, 0.0, 0.2, 0.4, 0.6])
-_SEED_MM = 9.0
 _PASSES = 5
 _SETTLED_DEG, _SETTLED_MM = 0.1, 0.15
-_FURTHEST_ASIDE_MM = 15.0
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Seed:
-    """Where the plate is expected: a point above or on it, its cranial normal, the way back."""
-
-    point_mm: FloatArray
-    normal: FloatArray
-    posterior: FloatArray
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -116,11 +101,11 @@ def find_s1(blob: Blob, field: Field, seed: Seed) -> tuple[Endplate | None, str]
         From the vertebra above, or from `seed_of_shape`. Its normal may be off by 25 degrees and its
         point by half a plate (a slipped L5); `posterior` decides where the edges are read.
     """
-    mirror = _mirror(blob, field, seed)
+    mirror = mirror_of(blob, field, seed)
     plate, reason = _settle(blob, field, seed, mirror)
     if plate is None or plate.oval.contrast < LEAST_CONTRAST:
         # The vertebra above points past the plate.
-        own_seed = _seed_of_shape(blob, field, _upright(seed), seed.posterior, mirror)
+        own_seed = flat_place(blob, field, upright(seed), seed.posterior, mirror)
         if own_seed is not None:
             plate, reason = _settle(blob, field, own_seed, mirror)
     if plate is None:
@@ -141,7 +126,7 @@ def find_s1(blob: Blob, field: Field, seed: Seed) -> tuple[Endplate | None, str]
             blob.grid, surface.centre_mm, surface.axes, uv, heights[kept], bone_below=True
         )
         central = plate.inner[kept]
-        finely = _plane(uv[central], freed[central])
+        finely = _at_mean_height(plate.oval, uv, freed, _plane(uv[central], freed[central]))
     except DegenerateGeometry as error:
         return None, f"S1 endplate: {error}"
     plate = replace(plate, plane=finely)
@@ -166,49 +151,10 @@ def find_s1(blob: Blob, field: Field, seed: Seed) -> tuple[Endplate | None, str]
     return _with_edges(endplate, plate, field, seed.posterior, mirror), ""
 
 
-def seed_of_shape(blob: Blob, field: Field, vertical: FloatArray, posterior: FloatArray) -> Seed | None:
-    """Where the plate is when no lumbar vertebra is seen: the flat place at the sacrum's upper end.
-
-    Slopes from -15 to 105 degrees against the vertical are tried.
-    """
-    guess = Seed(
-        blob.points_mm.mean(axis=0), _facing_axes(vertical, posterior, USUAL_SLOPE_DEG)[:, 2], posterior
-    )
-    return _seed_of_shape(blob, field, vertical, posterior, _mirror(blob, field, guess))
-
-
-def _mirror(blob: Blob, field: Field, seed: Seed) -> MirrorPlane | None:
-    mirror = mirror_plane(blob, field, plate_axes(seed.normal, seed.posterior))
-    return mirror if mirror is not None and mirror.sure else None
-
-
-def _facing_axes(vertical: FloatArray, posterior: FloatArray, slope_deg: float) -> FloatArray:
-    """Axes of a plate of this slope: left, along the plate to the back, cranial normal."""
-    level, slope = axes_from(vertical, posterior), np.radians(slope_deg)
-    turn = np.array([[1, 0, 0], [0, np.cos(slope), -np.sin(slope)], [0, np.sin(slope), np.cos(slope)]])
-    return np.asarray(level @ turn)
-
-
-def _upright(seed: Seed) -> FloatArray:
-    """The vertical of somebody whose plate has the usual slope and this normal."""
-    back, slope = plate_axes(seed.normal, seed.posterior)[:, 1], np.radians(USUAL_SLOPE_DEG)
-    return unit(np.cos(slope) * seed.normal + np.sin(slope) * back)
-
-
 def _backward(normal: FloatArray, seed: Seed, mirror: MirrorPlane | None) -> FloatArray:
     if mirror is None:
         return np.asarray(plate_axes(normal, seed.posterior)[:, 1])
     return np.asarray(np.cross(normal, mirror.left))
-
-
-def _onto(mirror: MirrorPlane | None, point_mm: FloatArray) -> tuple[FloatArray, bool]:
-    """The point moved onto the mirror plane, and whether it was near enough to be."""
-    if mirror is None:
-        return point_mm, False
-    aside = float(point_mm @ mirror.left) - mirror.offset_mm
-    if abs(aside) > _FURTHEST_ASIDE_MM:
-        return point_mm, False
-    return np.asarray(point_mm - aside * mirror.left), True
 
 
 def _settle(blob: Blob, field: Field, seed: Seed, mirror: MirrorPlane | None) -> tuple[_Plate | None, str]:
@@ -217,7 +163,7 @@ def _settle(blob: Blob, field: Field, seed: Seed, mirror: MirrorPlane | None) ->
     plate: _Plate | None = None
     try:
         for k in range(_PASSES):
-            origin, known = _onto(mirror, point)
+            origin, known = onto(mirror, point)
             axes = axes_from(normal, _backward(normal, seed, mirror))
             step = column_step_mm(blob) if k else 1.5
             surface = _upper_surface(blob, field, origin, axes, step)
@@ -284,6 +230,15 @@ def _plane(base: FloatArray, heights: FloatArray) -> HeightPlane:
     solution, *_ = np.linalg.lstsq(design, heights[kept], rcond=None)
     residual = float(np.sqrt(np.mean((heights[kept] - design @ solution) ** 2)))
     return HeightPlane(float(solution[0]), np.asarray(solution[1:]), residual, kept.astype(float))
+
+
+def _at_mean_height(oval: Oval, uv: FloatArray, heights: FloatArray, plane: HeightPlane) -> HeightPlane:
+    """The same plane at the mean height of the whole plate: the middle of a dome is above it."""
+    bowl = robust_height_bowl(uv, heights, scale_floor_mm=LOOSE_MM)
+    # Over an oval only the squares of a bowl centred on it have a mean.
+    mean = bowl_terms(oval.middle) @ bowl + bowl[[3, 5]] @ (oval.mean_square * oval.half**2)
+    higher = float(mean - plane.at(oval.middle[None])[0])
+    return replace(plane, offset_mm=plane.offset_mm + float(np.clip(higher, -LOOSE_MM, LOOSE_MM)))
 
 
 def _scatter_mm(base: FloatArray, heights: FloatArray) -> float:
@@ -383,54 +338,3 @@ def _oval_reach(plate: _Plate, centre_mm: FloatArray, along: FloatArray) -> floa
     local = (centre_mm + steps[:, None] * along - plate.surface.centre_mm) @ plate.surface.axes
     outside = plate.oval.radius(local[:, :2]) >= 1
     return float(steps[int(np.argmax(outside))]) if outside.any() else float(steps[-1])
-
-
-def _seed_of_shape(
-    blob: Blob, field: Field, vertical: FloatArray, posterior: FloatArray, mirror: MirrorPlane | None
-) -> Seed | None:
-    points = blob.points_mm[::11]
-    centre, _ = _onto(mirror, points.mean(axis=0))
-    back = posterior
-    if mirror is not None:
-        # An oblique pelvis: its own midsagittal plane is searched, not that of the room.
-        vertical = across(vertical, mirror.left)
-        back = np.asarray(np.cross(vertical, mirror.left))
-    lengthwise = _lengthwise(points, vertical, back)
-    step = 2.0
-    u = np.arange(-10, 11) * step
-    v = np.arange(-40, 41) * step
-    base = np.stack(np.meshgrid(u, v, indexing="ij"), axis=-1).reshape(-1, 2)
-    best: tuple[float, Seed] | None = None
-    for slope in _SLOPES_DEG:
-        axes = _facing_axes(vertical, back, slope)
-        top = float(((points - centre) @ axes[:, 2]).max()) + 2.0
-        _, highest = column_crossings(
-            field, centre + base @ axes[:, :2].T, axes[:, 2], np.arange(0.0, top + 1.0, 1.0)
-        )
-        for middle in np.column_stack([np.zeros(len(v)), v])[2:-2:2]:
-            near = np.linalg.norm(base - middle, axis=1) < _SEED_MM
-            seen = near & np.isfinite(highest)
-            if seen.sum() < 0.9 * near.sum():
-                continue
-            plane = robust_height_plane(base[seen] - middle, highest[seen], scale_floor_mm=0.5)
-            normal = unit(axes @ np.array([-plane.slope[0], -plane.slope[1], 1.0]))
-            if angle_between_deg(normal, axes[:, 2]) > 15 or plane.residual_mm > 1.5:
-                continue
-            point = centre + axes @ np.array([*middle, plane.offset_mm])
-            above = float(((points - point) @ normal > 2.0).mean())
-            outward = float((point - centre) @ normal)
-            unusual = 0.5 * ((slope - USUAL_SLOPE_DEG) / 40.0) ** 2
-            if lengthwise is not None:
-                off_axis = np.arccos(np.clip(abs(float(normal @ lengthwise)), 0.0, 1.0))
-                unusual += (np.degrees(off_axis) / ALONG_DEG) ** 2
-            worth = outward / 30.0 - plane.residual_mm - above / 0.05 - unusual
-            if best is None or worth > best[0]:
-                best = (worth, Seed(point, normal, posterior))
-    return None if best is None else best[1]
-
-
-def _lengthwise(points_mm: FloatArray, vertical: FloatArray, back: FloatArray) -> FloatArray | None:
-    """The sacrum's long direction in its midsagittal plane; None for one that is short or cut."""
-    axes = axes_from(vertical, back)[:, 1:]
-    spread, directions = np.linalg.eigh(np.cov(((points_mm - points_mm.mean(axis=0)) @ axes).T))
-    return np.asarray(axes @ directions[:, 1]) if spread[1] > LONG_RATIO**2 * spread[0] else None
