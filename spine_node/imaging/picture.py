@@ -19,8 +19,12 @@ class Picture:
     title : str
         For people, at most 64 characters, ASCII: "Coronal, Cobb angles".
     rgb : ndarray of uint8, shape (rows, columns, 3)
+    image_columns : int, optional
+        So many columns from the left hold the image; those beyond hold words only, which a page with
+        tables of its own leaves out. All of them when not given.
     """
 
     name: str
     title: str
     rgb: NDArray[np.uint8]
+    image_columns: int | None = None

@@ -9,12 +9,12 @@ import numpy as np
 
 from spine_node.anatomy.landmarks import Endplate, Spine
 from spine_node.anatomy.levels import LEVEL_OF_VALUE
-from spine_node.dicom.drawing import PELVIS_LINE, TEXT, WARNING, Sheet, dot, ruled, write
-from spine_node.dicom.projection import Axes, Course, Extent, Projection, course, project
-from spine_node.dicom.shading import from_the_front, from_the_left
 from spine_node.imaging.volume import FloatArray, LabelMap, Volume
 from spine_node.parameters.model import Measurements, Parameter
 from spine_node.parameters.view import PATIENT, S1
+from spine_node.pictures.drawing import PELVIS_LINE, TEXT, WARNING, Sheet, dot, ruled, write
+from spine_node.pictures.projection import Axes, Course, Extent, Projection, course, project
+from spine_node.pictures.shading import from_the_front, from_the_left
 
 CORONAL, SAGITTAL = 0, 1
 """Horizontal axis of a view: towards the left, towards the back."""

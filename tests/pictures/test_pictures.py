@@ -8,23 +8,24 @@ from typing import TypeVar
 
 import numpy as np
 import pytest
-from matplotlib.image import imread
 from PIL import Image
 
 from spine_node.anatomy.landmarks import Spine, Vertical
-from spine_node.dicom.axial_picture import Cut, axial, axial_levels
-from spine_node.dicom.callouts import spread
-from spine_node.dicom.coronal_picture import BEYOND_MM, coronal
-from spine_node.dicom.drawing import ANGLE_LINE, BALANCE_LINE, CURVE_LINES, PELVIS_LINE
-from spine_node.dicom.heights_picture import heights
-from spine_node.dicom.picture_scene import CORONAL, SAGITTAL, Scene
-from spine_node.dicom.picture_words import amount
-from spine_node.dicom.pictures import write_pictures
-from spine_node.dicom.sagittal_picture import BEHIND_MM, sagittal
+from spine_node.imaging.picture import Picture
 from spine_node.imaging.volume import LabelMap
 from spine_node.parameters.catalogue import DEFINITIONS
 from spine_node.parameters.model import LevelIdentification, Parameter
-from tests.dicom.drawn_people import Print, person, scene_of
+from spine_node.pictures.axial import Cut, axial, axial_levels
+from spine_node.pictures.callouts import spread
+from spine_node.pictures.coronal import BEYOND_MM, coronal
+from spine_node.pictures.drawing import ANGLE_LINE, BALANCE_LINE, CURVE_LINES, PELVIS_LINE, TEXT
+from spine_node.pictures.heights import heights
+from spine_node.pictures.pictures import draw_pictures, write_pictures, write_png
+from spine_node.pictures.sagittal import BEHIND_MM, sagittal
+from spine_node.pictures.scene import CORONAL, SAGITTAL, Scene
+from spine_node.pictures.solid import solid
+from spine_node.pictures.words import amount, gathered
+from tests.pictures.drawn_people import Print, person, scene_of
 
 T = TypeVar("T")
 
@@ -217,8 +218,47 @@ def test_a_number_says_how_far_it_can_be_trusted() -> None:
 
 def test_every_picture_says_that_it_is_no_diagnosis(scene: Scene, front: Print, side: Print) -> None:
     for page in (front, side, Print(heights(scene)), Print(axial(scene, axial_levels(scene)[0]))):
+        assert "Computed by Spine Node - preliminary, not verified." in page.words()
         assert "not for diagnosis" in page.words()
         assert "ESTIMATE" not in page.words()
+
+
+def test_the_statement_is_seen_and_so_are_the_marks(
+    scene: Scene, front: Print, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By pixel: without the words the foot of the panel is empty, and each letter is lit at its edge."""
+    monkeypatch.setattr("spine_node.pictures.panel.STATEMENT", "")
+    changed = np.abs(Print(coronal(scene)).pixels - front.pixels).max(axis=-1) > 0.3
+    rows, _ = np.nonzero(changed)
+    assert rows.size > 500
+    assert rows.min() > 0.95 * changed.shape[0]
+    left, right, bottom, top = scene.project(CORONAL).extent_mm
+    inch = (top - bottom) / 11.0
+    for x, y in ((left + 0.2 * inch, top - 0.2 * inch), (right - 0.2 * inch, top - 0.2 * inch)):
+        assert front.shows(TEXT, np.array([x, y]))
+    assert front.shows(TEXT, np.array([left + 0.12 * inch + 25, bottom + 0.14 * inch]))  # the scale
+    letters = {t.get_text(): t.get_position() for t in front.figure.axes[0].texts}
+    assert letters["R"][0] < letters["L"][0]
+    assert letters["F"][1] < letters["H"][1]
+
+
+def test_pictures_have_titles_for_a_viewers_list(drawn: list[Picture]) -> None:
+    for picture in drawn:
+        assert picture.title.isascii()
+        assert 10 < len(picture.title) <= 64
+        assert picture.rgb.dtype == np.uint8
+        assert picture.rgb.flags.c_contiguous
+        assert picture.image_columns is not None
+        assert 0 < picture.image_columns < picture.rgb.shape[1]
+        # the panel's background begins there
+        assert (picture.rgb[0, picture.image_columns :] == picture.rgb[0, -1]).all()
+
+
+def test_what_is_said_of_several_is_said_once() -> None:
+    said = ["T8: 5 % is metal.", "Posture unverified.", "T9_posterior: 12 % is metal.", "T8: 5 % is metal."]
+    assert gathered(said) == ["T8, T9 posterior: 5 to 12 % is metal.", "Posture unverified."]
+    apart = ["PI differs from PT + SS by +2.0 degrees", "L5: a disc of 2.0 mm", "T12: no disc"]
+    assert gathered(apart) == apart
 
 
 def test_doubts_stand_on_the_image(spine: Spine) -> None:
@@ -262,23 +302,28 @@ def lumbar(spine: Spine) -> Scene:
 
 
 @pytest.fixture(scope="module")
-def written(lumbar: Scene, tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
-    out = tmp_path_factory.mktemp("results") / "pictures"
-    return write_pictures(lumbar.volume, lumbar.label_map, lumbar.spine, lumbar.measurements, out)
+def drawn(lumbar: Scene) -> list[Picture]:
+    return draw_pictures(lumbar.volume, lumbar.label_map, lumbar.spine, lumbar.measurements)
 
 
-def test_pictures_are_named_for_what_they_show(lumbar: Scene, written: list[Path]) -> None:
+def test_pictures_are_named_for_what_they_show(lumbar: Scene, drawn: list[Picture], tmp_path: Path) -> None:
     level = axial_levels(lumbar)[0]
-    assert [p.name for p in written] == ["coronal.png", "sagittal.png", f"axial-{level}.png", "heights.png"]
-    for path in written:
-        assert imread(path).std() > 0.05
-        with Image.open(path) as picture:
-            assert picture.info.keys() <= {"dpi"}  # nothing of the patient, the machine or the hour
+    names = ["coronal", "sagittal", "spine-3d", f"axial-{level}", "heights"]
+    assert [p.name for p in drawn] == names
+    for picture, path in zip(drawn, write_png(drawn, tmp_path / "new"), strict=True):
+        assert path == tmp_path / "new" / f"{picture.name}.png"
+        assert picture.rgb.std() > 10
+        with Image.open(path) as image:
+            np.testing.assert_array_equal(np.asarray(image), picture.rgb)
+            assert image.info.keys() <= {"dpi"}  # nothing of the patient, the machine or the hour
 
 
-def test_the_same_input_gives_the_same_picture(lumbar: Scene, written: list[Path], tmp_path: Path) -> None:
-    again = write_pictures(lumbar.volume, lumbar.label_map, lumbar.spine, lumbar.measurements, tmp_path)
-    assert [p.read_bytes() for p in again] == [p.read_bytes() for p in written]
+def test_the_same_input_gives_the_same_picture(lumbar: Scene, drawn: list[Picture], tmp_path: Path) -> None:
+    first = [path.read_bytes() for path in write_png(drawn, tmp_path / "first")]
+    again = write_pictures(
+        lumbar.volume, lumbar.label_map, lumbar.spine, lumbar.measurements, tmp_path / "again"
+    )
+    assert [path.read_bytes() for path in again] == first
 
 
 ODD: dict[str, dict[str, object]] = {
@@ -301,6 +346,8 @@ def test_whatever_was_imaged_is_drawn_and_can_be_read(spine: Spine, case: str, i
     part = replace(spine, vertebrae=spine.vertebrae[len(spine.vertebrae) - kept :], **changes)  # type: ignore[arg-type]
     odd = scene_of(part, image=image)
     pages = [Print(coronal(odd)), Print(sagittal(odd)), *(Print(axial(odd, a)) for a in axial_levels(odd))]
+    if image:  # the view in space shows no image
+        pages.append(Print(solid(odd)))
     if kept:
         pages.append(Print(heights(odd)))
     assert [page.collisions() for page in pages] == [[] for _ in pages]

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from scipy.optimize import isotonic_regression
 
-from spine_node.dicom.drawing import TEXT, Sheet, write
 from spine_node.imaging.volume import FloatArray
+from spine_node.pictures.drawing import TEXT, Sheet, write
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes as Plot

@@ -6,17 +6,17 @@ from dataclasses import replace
 from functools import cached_property
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from spine_node.anatomy.landmarks import Canal, Spine, Vertical
 from spine_node.anatomy.levels import FEMORAL_HEAD_LEFT, FEMORAL_HEAD_RIGHT, SACRUM, VERTEBRA_VALUES
-from spine_node.dicom.picture_scene import Scene
 from spine_node.imaging.volume import Grid, LabelMap, Volume
 from spine_node.parameters.measure import measure
 from spine_node.phantom.person import SpineSpec
 from spine_node.phantom.pose import random_spec
 from spine_node.phantom.profiles import Curve
 from spine_node.phantom.skeleton import build, landmarks, standing_place
+from spine_node.pictures.drawing import Sheet
+from spine_node.pictures.scene import Scene
 
 TWO_CURVES = (Curve(3.0, 2.8, -32.0, 0.5), Curve(9.5, 3.7, 48.0, 0.5))
 SPACING_MM, BALL_MM = 3.0, 11.0
@@ -69,10 +69,10 @@ def scene_of(spine: Spine, *, image: bool = True) -> Scene:
 
 
 class Print:
-    """A figure as pixels."""
+    """A page as pixels."""
 
-    def __init__(self, figure: Figure) -> None:
-        self.figure = figure
+    def __init__(self, page: Sheet) -> None:
+        self.figure = page.figure
 
     @cached_property
     def pixels(self) -> np.ndarray:

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from spine_node.dicom.projection import (
+from spine_node.imaging.volume import FloatArray, LabelMap
+from spine_node.pictures.projection import (
     NUMBER_OF_VALUE,
     Axes,
     Course,
@@ -16,7 +17,6 @@ from spine_node.dicom.projection import (
     pixels,
     within,
 )
-from spine_node.imaging.volume import FloatArray, LabelMap
 
 LAMP = np.array([-0.35, 0.45, 0.82])
 """Direction to the lamp: to the left of the picture, up, towards the observer."""

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from spine_node.dicom.callouts import Words
-from spine_node.dicom.drawing import DIM, TEXT
+import re
+from collections.abc import Sequence
+
 from spine_node.parameters.catalogue import DEFINITIONS, THREE_D
-from spine_node.parameters.model import Measurements, Parameter
+from spine_node.parameters.class_catalogue import CLASS_DEFINITIONS
+from spine_node.parameters.model import Classification, Measurements, Parameter
+from spine_node.pictures.callouts import Words
+from spine_node.pictures.drawing import DIM, TEXT
 
 SIDES: dict[str, str] = {
     "PELVOBL": "{} higher",
@@ -109,3 +113,48 @@ def line_of(name: str, parameter: Parameter, *, side: bool = True) -> Words:
 def in_space(measurements: Measurements, parameter: Parameter) -> Parameter | None:
     """The angle in space that stands beside a projected one."""
     return measurements.get(parameter.key + THREE_D) if parameter.level is None else None
+
+
+def said(row: Classification) -> str:
+    """A class with its place, its meaning and what makes it doubtful."""
+    where = row.level or (f"{row.upper}-{row.lower}" if row.upper else "")
+    meaning = CLASS_DEFINITIONS[row.key].meaning(row.value)
+    doubts = [
+        word for word, true in (("borderline", row.borderline), ("provisional", row.provisional)) if true
+    ]
+    notes = [*([] if meaning == row.value else [meaning]), *doubts]
+    return f"{where} {row.value}".strip() + (f" ({', '.join(notes)})" if notes else "")
+
+
+def gathered(sentences: Sequence[str]) -> list[str]:
+    """Sentences that say the same of several structures, as one; in the order of the first of each.
+
+    Examples
+    --------
+    >>> gathered(["T8: 5 % is metal.", "Posture unverified.", "T9: 7 % is metal."])
+    ['T8, T9: 5 to 7 % is metal.', 'Posture unverified.']
+    """
+    kinds: dict[str, list[tuple[str, str]]] = {}
+    for sentence in sentences:
+        subject, colon, rest = sentence.partition(": ")
+        if not colon or not _SUBJECT.fullmatch(subject):
+            subject, rest = "", sentence
+        kinds.setdefault(_NUMBER.sub("#", rest) if subject else rest, []).append((subject, rest))
+    return [_together(said_of) for said_of in kinds.values()]
+
+
+_SUBJECT = re.compile(r"[A-Za-z]\w*")
+_NUMBER = re.compile(r"\d+(?:\.\d+)?")
+
+
+def _together(said_of: list[tuple[str, str]]) -> str:
+    """One sentence of several that differ in their subject and their numbers."""
+    subjects = list(dict.fromkeys(subject.replace("_", " ") for subject, _ in said_of if subject))
+    columns = iter(zip(*(_NUMBER.findall(rest) for _, rest in said_of), strict=True))
+
+    def spanned(_: re.Match[str]) -> str:
+        numbers = sorted(set(next(columns)), key=float)
+        return numbers[0] if len(numbers) == 1 else f"{numbers[0]} to {numbers[-1]}"
+
+    text = _NUMBER.sub(spanned, said_of[0][1])
+    return f"{', '.join(subjects)}: {text}" if subjects else text

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from spine_node.anatomy.landmarks import FemoralHead, Spine, Vertical
-from spine_node.dicom.projection import STRUCTURE_NUMBERS, Axes, Projection, course, project
-from spine_node.dicom.shading import from_the_front, from_the_left
 from spine_node.imaging.volume import Grid, LabelMap, Volume
+from spine_node.pictures.projection import STRUCTURE_NUMBERS, Axes, Projection, course, project
+from spine_node.pictures.shading import from_the_front, from_the_left
 from tests.dicom.small_series import grid_of
 
 PLAIN = Axes(*np.eye(3))

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from spine_node.dicom.drawing import DIM, TEXT, WARNING, Sheet
-from spine_node.dicom.picture_words import amount, colour_of, in_space, short_name, side_of, spread_of
 from spine_node.parameters.catalogue import THREE_D
 from spine_node.parameters.class_catalogue import CLASS_DEFINITIONS
 from spine_node.parameters.model import Classification, Measurements, Parameter
+from spine_node.pictures.drawing import DIM, TEXT, WARNING, Sheet
+from spine_node.pictures.words import (
+    amount,
+    colour_of,
+    gathered,
+    in_space,
+    said,
+    short_name,
+    side_of,
+    spread_of,
+)
 
-STATEMENT = "Computed result for research: not verified, not for diagnosis."
+STATEMENT, PURPOSE = "Computed by Spine Node - preliminary, not verified.", "For research, not for diagnosis."
+"""On every picture and every page."""
 
 FRAMES = {
     "PATIENT": "Patient frame: vertical and both femoral heads.",
@@ -43,6 +53,13 @@ class Panel:
             self._write(_LEFT, line, 7.5, DIM)
         self._y += 0.1
 
+    def space(self, inches: float) -> tuple[float, float, float] | None:
+        """Left, right and upper edge of an empty place, inches; None where there is no more room."""
+        if not self._room(inches):
+            return None
+        upper, self._y = self._y, self._y + inches
+        return _LEFT, self._width - _LEFT, upper
+
     def group(self, title: str, parameters: Iterable[Parameter]) -> None:
         """Rows of numbers under a heading; nothing when there are none."""
         rows = [p for p in parameters if not p.key.endswith(THREE_D) or p.key == "COBB_3D"]
@@ -54,7 +71,7 @@ class Panel:
         """Classes with their meaning and doubts, those of one kind in one line."""
         kinds: dict[str, list[str]] = {}
         for row in classes:
-            kinds.setdefault(row.key, []).append(_said(row))
+            kinds.setdefault(row.key, []).append(said(row))
         if kinds and self._heading(title):
             for key, values in kinds.items():
                 self._paragraph(f"{CLASS_DEFINITIONS[key].name}: {'; '.join(values)}", TEXT)
@@ -74,7 +91,7 @@ class Panel:
     def remarks(self, sentences: Sequence[str]) -> None:
         """Sentences that a reader must know."""
         if sentences and self._heading("Remarks"):
-            for sentence in sentences:
+            for sentence in gathered(sentences):
                 self._paragraph(sentence, WARNING)
 
     def close(self) -> None:
@@ -135,6 +152,7 @@ class Panel:
             (f"Vertical: {m.vertical}.", DIM),
             ("\u00b1 is the 95 % interval; ~ and grey: it is wider than the clinic can bear.", DIM),
             (STATEMENT, TEXT),
+            (PURPOSE, TEXT),
         ]
         lines = [(t, c) for text, c in foot for t in self._wrap(text)]
         for i, (text, colour) in enumerate(lines):
@@ -148,17 +166,6 @@ class Panel:
         if text:
             weight = "bold" if bold else "normal"
             self._panel.text(x, self._y, text, color=colour, size=size, weight=weight, ha=ha)
-
-
-def _said(row: Classification) -> str:
-    """A class with its place, its meaning and what makes it doubtful."""
-    where = row.level or (f"{row.upper}-{row.lower}" if row.upper else "")
-    meaning = CLASS_DEFINITIONS[row.key].meaning(row.value)
-    doubts = [
-        word for word, true in (("borderline", row.borderline), ("provisional", row.provisional)) if true
-    ]
-    notes = [*([] if meaning == row.value else [meaning]), *doubts]
-    return f"{where} {row.value}".strip() + (f" ({', '.join(notes)})" if notes else "")
 
 
 class _Wrap:

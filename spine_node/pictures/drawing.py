@@ -12,8 +12,8 @@ import numpy as np
 from scipy import ndimage
 
 from spine_node.dicom.codes import STRUCTURES
-from spine_node.dicom.projection import STRUCTURE_NUMBERS, Extent, Projection
 from spine_node.imaging.volume import FloatArray
+from spine_node.pictures.projection import STRUCTURE_NUMBERS, Extent, Projection
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes as Plot
@@ -126,19 +126,24 @@ def image(plot: Plot, view: Projection) -> None:
     plot.axis(limits)
 
 
-def marks(page: Sheet, sides: tuple[str, str, str, str]) -> None:
-    """Letters at the left, right, upper and lower side, and a scale in centimetres."""
-    left, right, bottom, top = page.extent_mm
+def marks(page: Sheet, sides: tuple[str, str, str, str], extent_mm: Extent | None = None) -> None:
+    """Letters at the left, right, upper and lower side, and a scale in centimetres.
+
+    Of the whole image, or of a part of it.
+    """
+    left, right, bottom, top = page.extent_mm if extent_mm is None else extent_mm
     inch = page.mm_per_inch
     one, other, above, below = sides
+    length = 50.0 if inch > 25 else 20.0
+    middle = (left + right) / 2
+    beside_scale = max(middle, left + length + 0.3 * inch)
     for x, y, text, ha, va in (
         (left + 0.12 * inch, top - 0.12 * inch, one, "left", "top"),
         (right - 0.12 * inch, top - 0.12 * inch, other, "right", "top"),
-        ((left + right) / 2, top - 0.12 * inch, above, "center", "top"),
-        ((left + right) / 2, bottom + 0.12 * inch, below, "center", "bottom"),
+        (middle, top - 0.12 * inch, above, "center", "top"),
+        (beside_scale, bottom + 0.12 * inch, below, "center", "bottom"),
     ):
         write(page.plot, x, y, text, size=14, weight="bold", ha=ha, va=va)
-    length = 50.0 if inch > 25 else 20.0
     x, y = left + 0.12 * inch, bottom + 0.14 * inch
     for tick in np.arange(0, length + 1, 10):
         rise = 0.08 if tick in (0, length) else 0.04
