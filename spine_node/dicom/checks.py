@@ -1,21 +1,22 @@
 """Guards: what a source must have before the GPU starts, whose a SEG is, and where it really lies.
 
-`check_geometry` reads the raw functional groups and bits of a SEG with no help of the library that
+`check_geometry` reads the raw functional groups and pixels of a SEG with no help of the library that
 wrote it, so that an error of either is seen.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
-from scipy import ndimage
+from pydicom.pixels import iter_pixels
+from pydicom.tag import Tag
 
-from spine_node.dicom.codes import STRUCTURE_OF_VALUE
+from spine_node.dicom.codes import PARTS, STRUCTURES, Structure
 from spine_node.dicom.series import ImageSeries
 from spine_node.errors import LabelMapRefused, SeriesRefused
 from spine_node.imaging.volume import FloatArray, LabelMap
@@ -107,22 +108,25 @@ class _Sum:
     voxels: int = 0
     total_mm: FloatArray = field(default_factory=lambda: np.zeros(3))
 
-    def add(self, points_mm: FloatArray) -> None:
-        self.voxels += len(points_mm)
-        self.total_mm = self.total_mm + points_mm.sum(axis=0)
+    def add(self, voxels: int, total_mm: FloatArray) -> None:
+        self.voxels += voxels
+        self.total_mm = self.total_mm + total_mm
 
     @property
     def centroid_mm(self) -> FloatArray:
         return self.total_mm / max(self.voxels, 1)
 
 
-def check_geometry(seg: Dataset, label_map: LabelMap, tolerance_voxels: float = 0.5) -> None:
-    """Compare each segment's centroid and size, from the SEG's own bits, with the label map's.
+def check_geometry(
+    segs: Dataset | Sequence[Dataset], label_map: LabelMap, tolerance_voxels: float = 0.5
+) -> None:
+    """Compare each structure's centroid and size, from the SEG's own pixels, with the label map's.
 
     Parameters
     ----------
-    seg : Dataset
-        As written by `seg.write_seg`; segments are told apart by Tracking ID.
+    segs : Dataset or sequence of Dataset
+        As written by `seg.write_segs`, BINARY or LABELMAP, all instances together; segments are told apart
+        by Tracking ID.
     label_map : LabelMap
     tolerance_voxels : float
         In units of the label map's smallest spacing.
@@ -132,51 +136,88 @@ def check_geometry(seg: Dataset, label_map: LabelMap, tolerance_voxels: float = 
     SegGeometryError
         If a structure is missing from either side, lies elsewhere or has another number of voxels.
     """
+    segs = [segs] if isinstance(segs, Dataset) else segs
+    what = f"SEG {segs[0].SOPInstanceUID}" + (f" with {len(segs) - 1} more" if len(segs) > 1 else "")
     tolerance_mm = tolerance_voxels * float(label_map.grid.spacing_mm.min())
-    found, expected = _from_seg(seg), _from_label_map(label_map)
+    found = _from_segs(segs)
+    expected = _from_label_map(label_map, PARTS if found.keys() & (PARTS.keys() - STRUCTURES) else STRUCTURES)
     if found.keys() != expected.keys():
-        raise SegGeometryError(
-            f"SEG {seg.SOPInstanceUID} holds {sorted(found)}, the label map {sorted(expected)}."
-        )
+        raise SegGeometryError(f"{what} holds {sorted(found)}, the label map {sorted(expected)}.")
     for name, there in found.items():
         here = expected[name]
         distance = float(np.linalg.norm(there.centroid_mm - here.centroid_mm))
         if distance > tolerance_mm:
             raise SegGeometryError(
-                f"{name} in SEG {seg.SOPInstanceUID} lies at {_text(there.centroid_mm)} mm, in the label map "
+                f"{name} in {what} lies at {_text(there.centroid_mm)} mm, in the label map "
                 f"at {_text(here.centroid_mm)} mm: {distance:.2f} mm apart, {tolerance_mm:.2f} mm allowed."
             )
         if there.voxels != here.voxels:
-            raise SegGeometryError(
-                f"{name} has {there.voxels} voxels in SEG {seg.SOPInstanceUID}, {here.voxels} on the grid."
-            )
+            raise SegGeometryError(f"{name} has {there.voxels} voxels in {what}, {here.voxels} on the grid.")
 
 
-def _from_seg(seg: Dataset) -> dict[str, _Sum]:
-    names = {int(item.SegmentNumber): str(item.TrackingID) for item in seg.SegmentSequence}
-    sums = {name: _Sum() for name in names.values()}
-    rows, columns = int(seg.Rows), int(seg.Columns)
-    shared = seg.SharedFunctionalGroupsSequence[0]
-    packed = np.frombuffer(seg.PixelData, dtype=np.uint8)
-    for number, group in enumerate(seg.PerFrameFunctionalGroupsSequence):
-        mask = frame_bits(packed, number, rows * columns).reshape(rows, columns)
-        row, column = np.nonzero(mask)
+def _from_segs(segs: Sequence[Dataset]) -> dict[str, _Sum]:
+    sums: dict[str, _Sum] = {}
+    for seg in segs:
+        names = {int(item.SegmentNumber): str(item.TrackingID) for item in seg.SegmentSequence}
+        sums |= {name: _Sum() for name in names.values() if name not in sums}
+        shared, columns = seg.SharedFunctionalGroupsSequence[0], int(seg.Columns)
+        for group, (numbers, at) in zip(_groups(seg), _marked(seg), strict=True):
 
-        def of(keyword: str, group: Dataset = group) -> Dataset:
-            return (group.get(keyword) or shared.get(keyword))[0]
+            def of(keyword: str, group: Dataset = group, shared: Dataset = shared) -> Dataset:
+                return (group.get(keyword) or shared.get(keyword))[0]
 
-        position = np.array(of("PlanePositionSequence").ImagePositionPatient, dtype=np.float64)
-        cosines = np.array(of("PlaneOrientationSequence").ImageOrientationPatient, dtype=np.float64)
-        between_rows, between_columns = (float(v) for v in of("PixelMeasuresSequence").PixelSpacing)
-        # PS3.3 C.7.6.2.1.1: the first three cosines are the way the column index grows.
-        points = (
-            position
-            + column[:, None] * between_columns * cosines[:3]
-            + row[:, None] * between_rows * cosines[3:]
-        )
-        segment = int(of("SegmentIdentificationSequence").ReferencedSegmentNumber)
-        sums[names[segment]].add(points)
+            position = np.array(of("PlanePositionSequence").ImagePositionPatient, dtype=np.float64)
+            cosines = np.array(of("PlaneOrientationSequence").ImageOrientationPatient, dtype=np.float64)
+            between_rows, between_columns = (float(v) for v in of("PixelMeasuresSequence").PixelSpacing)
+            if numbers is None:
+                segment = int(of("SegmentIdentificationSequence").ReferencedSegmentNumber)
+                numbers = np.full(len(at), segment)
+            for number, (voxels, row, column) in _moments(numbers, at, columns).items():
+                if number not in names:
+                    raise SegGeometryError(
+                        f"SEG {seg.SOPInstanceUID} marks segment {number}, which it does not describe."
+                    )
+                # PS3.3 C.7.6.2.1.1: the first three cosines are the way the column index grows.
+                along = column * between_columns * cosines[:3] + row * between_rows * cosines[3:]
+                sums[names[number]].add(voxels, voxels * position + along)
     return sums
+
+
+def _groups(seg: Dataset) -> Sequence[Dataset]:
+    """Its per-frame groups, parsed beside it: where they are encoded, they stay so until it is saved."""
+    tag = Tag("PerFrameFunctionalGroupsSequence")
+    groups: Sequence[Dataset] = Dataset({tag: seg.get_item(tag)})[tag].value
+    return groups
+
+
+def _marked(seg: Dataset) -> Iterator[tuple[NDArray[np.integer] | None, NDArray[np.intp]]]:
+    """For each frame its pixels that are not zero: segment numbers (LABELMAP), and places in the frame."""
+    if seg.SegmentationType == "LABELMAP":
+        for frame in iter_pixels(seg, raw=True):
+            at = np.flatnonzero(frame != 0)
+            yield frame.ravel()[at], at
+        return
+    packed, pixels = np.frombuffer(seg.PixelData, dtype=np.uint8), int(seg.Rows) * int(seg.Columns)
+    for number in range(int(seg.NumberOfFrames)):
+        first = number * pixels
+        begin, end = first // 8, -(-(first + pixels) // 8)
+        some = np.flatnonzero(packed[begin:end] != 0)
+        if len(some) == 0:
+            yield None, some
+            continue
+        bits = np.unpackbits(packed[begin + some[0] : begin + some[-1] + 1], bitorder="little")
+        at = np.flatnonzero(bits) + 8 * (begin + some[0]) - first
+        # Frames need not begin at a byte: the first and last may hold bits of the neighbours.
+        yield None, at[(at >= 0) & (at < pixels)]
+
+
+def _moments(
+    numbers: NDArray[np.integer], at: NDArray[np.intp], columns: int
+) -> dict[int, tuple[int, float, float]]:
+    """How many pixels each number has, and the sums of their row and column indices."""
+    row, column = np.divmod(at, columns)
+    voxels, rows, all_columns = (np.bincount(numbers, weights) for weights in (None, row, column))
+    return {int(n): (int(voxels[n]), float(rows[n]), float(all_columns[n])) for n in np.flatnonzero(voxels)}
 
 
 def frame_bits(packed: NDArray[np.uint8], number: int, pixels: int) -> NDArray[np.uint8]:
@@ -187,13 +228,15 @@ def frame_bits(packed: NDArray[np.uint8], number: int, pixels: int) -> NDArray[n
     return np.asarray(bits[first - 8 * start :][:pixels])
 
 
-def _from_label_map(label_map: LabelMap) -> dict[str, _Sum]:
+def _from_label_map(label_map: LabelMap, table: Mapping[str, Structure]) -> dict[str, _Sum]:
+    name_of = {value: name for name, structure in table.items() for value in structure.values}
     sums: dict[str, _Sum] = {}
-    for value, box in enumerate(ndimage.find_objects(label_map.labels), start=1):
-        if box is None:
-            continue
-        index = np.argwhere(label_map.labels[box] == value) + [s.start for s in box]
-        sums.setdefault(STRUCTURE_OF_VALUE[value], _Sum()).add(label_map.grid.to_mm(index))
+    for index, labels in enumerate(label_map.labels):
+        line = labels.ravel()
+        at = np.flatnonzero(line != 0)
+        for value, (voxels, row, column) in _moments(line[at], at, labels.shape[1]).items():
+            centre_mm = label_map.grid.to_mm((index, row / voxels, column / voxels))
+            sums.setdefault(name_of[value], _Sum()).add(voxels, voxels * centre_mm)
     return sums
 
 

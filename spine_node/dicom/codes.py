@@ -8,6 +8,7 @@ vertebra's body and posterior elements are one structure; in a draft for annotat
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 
 from pydicom.dataset import Dataset
@@ -56,29 +57,49 @@ _DISC_SCT = {
 }  # fmt: skip
 """SNOMED CT concept of each disc (PS3.16 CID 7604)."""
 
-_WITHOUT_LEVEL: dict[str, tuple[str, Code, Code | None, tuple[float, float, float]]] = {
-    "sacrum": ("Sacrum", Code("54735007", "SCT", "Sacrum"), None, (76, 4, 38)),
+CIELab = tuple[float, float, float]
+"""L* 0..100, a*, b*."""
+
+
+def _cielab(lightness: float, chroma: float, hue_deg: float) -> CIELab:
+    angle = math.radians(hue_deg)
+    return (lightness, round(chroma * math.cos(angle), 1), round(chroma * math.sin(angle), 1))
+
+
+_HUES_DEG = {"C": (110, 150), "T": (262, 325), "L": (50, 90)}
+"""Of the first and the last vertebra of a region: cervical green, thoracic blue to violet, lumbar amber."""
+
+_TONES = ((76, 34), (48, 46))
+"""Lightness and chroma of odd and even vertebrae: neighbours differ also where hue is not seen, all are in
+the gamut of a screen."""
+
+
+def _vertebra_cielab(level: str) -> CIELab:
+    region, number = level[0], int(level[1:])
+    first, last = _HUES_DEG[region]
+    count = sum(other.startswith(region) for other in LEVELS)
+    return _cielab(*_TONES[1 - number % 2], first + (last - first) * (number - 1) / (count - 1))
+
+
+_WITHOUT_LEVEL: dict[str, tuple[str, Code, Code | None, CIELab]] = {
+    "sacrum": ("Sacrum", Code("54735007", "SCT", "Sacrum"), None, _cielab(60, 55, 25)),
     # No hip bone concept is in a DICOM context group; the pelvis with its side is (CID 7151).
-    "hip_left": ("Hip bone left", Code("118645006", "SCT", "Pelvis"), LEFT, (62, -34, 2)),
-    "hip_right": ("Hip bone right", Code("118645006", "SCT", "Pelvis"), RIGHT, (62, -8, -34)),
-    "femoral_head_left": ("Femoral head left", Code("2812003", "SCT", "Femoral head"), LEFT, (66, 46, 8)),
+    "hip_left": ("Hip bone left", Code("118645006", "SCT", "Pelvis"), LEFT, _cielab(74, 40, 345)),
+    "hip_right": ("Hip bone right", Code("118645006", "SCT", "Pelvis"), RIGHT, _cielab(50, 50, 345)),
+    "femoral_head_left": (
+        "Femoral head left",
+        Code("2812003", "SCT", "Femoral head"),
+        LEFT,
+        _cielab(80, 38, 195),
+    ),
     "femoral_head_right": (
         "Femoral head right",
         Code("2812003", "SCT", "Femoral head"),
         RIGHT,
-        (66, 40, -30),
+        _cielab(54, 32, 195),
     ),
 }
-
-_CYCLE: tuple[tuple[float, float, float], ...] = (
-    (70, 34, 52),
-    (58, -38, 30),
-    (64, 4, -42),
-    (82, -6, 62),
-    (60, 46, 10),
-    (72, -34, -8),
-)
-"""CIELab colours of vertebrae from the head down, in turn: neighbours differ in hue and lightness."""
+"""Label, code, side and colour; of a pair the left one is the lighter."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +117,6 @@ class Structure:
     code : Code
     laterality : Code or None
     cielab : tuple of float
-        L* 0..100, a*, b*.
     part : Code or None
         Body or arch, where the two are structures of their own.
     """
@@ -106,7 +126,7 @@ class Structure:
     values: tuple[int, ...]
     code: Code
     laterality: Code | None
-    cielab: tuple[float, float, float]
+    cielab: CIELab
     part: Code | None = None
 
     @property
@@ -150,9 +170,9 @@ def _structures() -> dict[str, Structure]:
             values=(VERTEBRA_VALUES[level], VERTEBRA_VALUES[level] + POSTERIOR_OFFSET),
             code=level_code(level),
             laterality=None,
-            cielab=_CYCLE[i % len(_CYCLE)],
+            cielab=_vertebra_cielab(level),
         )
-        for i, level in enumerate(LEVELS)
+        for level in LEVELS
     }
     for name, (label, code, laterality, cielab) in _WITHOUT_LEVEL.items():
         table[name] = Structure(name, label, (STRUCTURE_VALUES[name],), code, laterality, cielab)
@@ -176,13 +196,13 @@ def _parts() -> dict[str, Structure]:
             name=f"{name}_posterior",
             label=f"{name} posterior elements",
             values=(posterior,),
-            cielab=(min(light + 14, 96), 0.6 * a, 0.6 * b),
+            cielab=(light + 12, 0.55 * a, 0.55 * b),
             part=VERTEBRAL_ARCH,
         )
     return table
 
 
-def _srgb(cielab: tuple[float, float, float]) -> tuple[float, float, float]:
+def _srgb(cielab: CIELab) -> tuple[float, float, float]:
     """IEC 61966-2-1 from CIELab with the D50 white of the DICOM profile connection space."""
     lightness, a, b = cielab
     y = (lightness + 16) / 116

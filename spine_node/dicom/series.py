@@ -14,6 +14,7 @@ from pydicom.errors import InvalidDicomError
 
 from spine_node.anatomy.landmarks import Vertical
 from spine_node.dicom.frames import SUPPORTED_CLASSES, Frame, frames_of, is_multiframe
+from spine_node.dicom.identity import undecoded
 from spine_node.dicom.posture import posture_of
 from spine_node.dicom.stacking import stack
 from spine_node.errors import SeriesRefused
@@ -142,7 +143,7 @@ def age_years_of(series: ImageSeries) -> float | None:
 
     PS3.5 6.2: an AS is three digits and D, W, M or Y. Without it, the dates of birth and study tell.
     """
-    header = series.headers[0]
+    header = undecoded(series.headers[0], ["PatientAge", "PatientBirthDate", "StudyDate"])
     stated = re.fullmatch(r"(\d{3})([DWMY])", str(header.get("PatientAge") or "").strip())
     if stated:
         return int(stated[1]) / {"D": 365.25, "W": 52.18, "M": 12, "Y": 1}[stated[2]]
@@ -209,7 +210,7 @@ def _check_one_series(images: Sequence[Dataset]) -> None:
         ("PatientID", "patient"),
         ("SOPClassUID", "SOP class"),
     ):
-        values = {str(image.get(keyword) or "") for image in images}
+        values = {str(undecoded(image, [keyword]).get(keyword) or "") for image in images}
         if len(values) > 1:
             shown = "" if keyword == "PatientID" else f": {_some(sorted(values))}"
             raise SeriesRefused(f"series {series} mixes {len(values)} values of {meaning}{shown}.")

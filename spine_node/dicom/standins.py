@@ -8,16 +8,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
+from pydicom.tag import BaseTag, Tag
 from pydicom.valuerep import DSfloat
 
 from spine_node.dicom.frames import Frame
 from spine_node.dicom.series import ImageSeries
 
-_REFERENCE = (
-    "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID",
-    "PositionReferenceIndicator", "Modality", "LossyImageCompression", "LossyImageCompressionRatio",
-    "LossyImageCompressionMethod",
+_REFERENCE = tuple(
+    Tag(keyword)
+    for keyword in (
+        "SOPClassUID", "SOPInstanceUID", "StudyInstanceUID", "SeriesInstanceUID", "FrameOfReferenceUID",
+        "PositionReferenceIndicator", "Modality", "LossyImageCompression", "LossyImageCompressionRatio",
+        "LossyImageCompressionMethod",
+    )
 )  # fmt: skip
 
 _BLANK = ("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "AccessionNumber", "StudyID")
@@ -25,25 +30,20 @@ _BLANK = ("PatientID", "PatientName", "PatientBirthDate", "PatientSex", "Accessi
 
 def standin(source: Dataset) -> Dataset:
     """References of one instance; everything of patient and study that must be present is empty."""
-    blank = Dataset()
-    for keyword in _REFERENCE:
-        if keyword in source:
-            blank[keyword] = source[keyword]
-    for keyword in _BLANK:
-        setattr(blank, keyword, "")
-    blank.StudyDate = blank.StudyTime = None
-    return blank
+    return Dataset(_blank() | _references(source))
 
 
 def standins(series: ImageSeries) -> list[Dataset]:
     """One for each slice, in the order of the grid; of a multi-frame source one, frames in file order.
 
-    Directions that differ within rounding become those of the first slice.
+    Directions that differ within rounding become those of the first slice. What is the same in all slices
+    is one object: who changes it changes all.
     """
     thickness_mm = float(series.grid.spacing_mm[0])
     if series.multiframe:
         frames = sorted(series.frames, key=lambda frame: frame.number)
-        whole = _sized(series.headers[0], frames[0])
+        whole = standin(series.headers[0])
+        whole.Rows, whole.Columns = frames[0].shape
         whole.NumberOfFrames = len(frames)
         shared, measures, plane = Dataset(), Dataset(), Dataset()
         _place(plane, measures, frames[0], thickness_mm)
@@ -51,19 +51,28 @@ def standins(series: ImageSeries) -> list[Dataset]:
         whole.SharedFunctionalGroupsSequence = [shared]
         whole.PerFrameFunctionalGroupsSequence = [_position_group(frame) for frame in frames]
         return [whole]
+    same = Dataset(_blank())
+    same.Rows, same.Columns = series.frames[0].shape
+    _place(same, same, series.frames[0], thickness_mm)
+    elements = {element.tag: element for element in same}
     slices = []
     for header, frame in zip(series.headers, series.frames, strict=True):
-        single = _sized(header, frame)
+        single = Dataset(elements | _references(header))
         single.ImagePositionPatient = _ds(frame.position_mm)
-        _place(single, single, series.frames[0], thickness_mm)
         slices.append(single)
     return slices
 
 
-def _sized(header: Dataset, frame: Frame) -> Dataset:
-    blank = standin(header)
-    blank.Rows, blank.Columns = frame.shape
-    return blank
+def _references(source: Dataset) -> dict[BaseTag, DataElement]:
+    return {source[tag].tag: source[tag] for tag in _REFERENCE if tag in source}
+
+
+def _blank() -> dict[BaseTag, DataElement]:
+    blank = Dataset()
+    for keyword in _BLANK:
+        setattr(blank, keyword, "")
+    blank.StudyDate = blank.StudyTime = None
+    return {element.tag: element for element in blank}
 
 
 def _place(plane: Dataset, measures: Dataset, frame: Frame, thickness_mm: float) -> None:

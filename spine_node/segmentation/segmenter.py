@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
+
+import numpy as np
 
 from spine_node.imaging.volume import LabelMap, Volume
 from spine_node.parameters.model import LevelIdentification
@@ -26,7 +30,7 @@ class ModelIdentity:
     sha256: str
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, eq=False)
 class Segmentation:
     """A label map on the grid of its volume, and what its maker saw.
 
@@ -55,6 +59,12 @@ class Segmentation:
     pinned: tuple[str, ...] = ()
     variant: str = ""
     spine: bool = True
+
+    @cached_property
+    def digest(self) -> str:
+        """What stands for the label map where it must not be taken for another."""
+        labels = np.ascontiguousarray(self.label_map.labels)
+        return hashlib.blake2b(labels.data, digest_size=16).hexdigest()
 
     @property
     def level_identification(self) -> LevelIdentification | None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import math
 
 import numpy as np
 import pytest
 from pydicom.sr import _concepts_dict
 
 from spine_node.anatomy.levels import CHANNELS, LEVELS
-from spine_node.dicom.codes import LEVEL_OF_CODE, STRUCTURE_OF_VALUE, STRUCTURES, level_code
+from spine_node.dicom.codes import LEVEL_OF_CODE, PARTS, STRUCTURE_OF_VALUE, STRUCTURES, level_code
 
 
 def dictionary(scheme: str) -> dict[str, str]:
@@ -53,12 +54,45 @@ def test_a_code_leads_back_to_its_level() -> None:
         assert LEVEL_OF_CODE[code.value, code.scheme] == level
 
 
-def test_neighbouring_vertebrae_differ_in_colour() -> None:
+NEIGHBOURS = [
+    *itertools.pairwise([*LEVELS, "sacrum"]),
+    ("T12", "L1"),
+    ("L5", "sacrum"),
+    ("sacrum", "hip_left"),
+    ("sacrum", "hip_right"),
+    ("hip_left", "femoral_head_left"),
+    ("hip_right", "femoral_head_right"),
+    ("hip_left", "hip_right"),
+    ("femoral_head_left", "femoral_head_right"),
+]
+
+
+@pytest.mark.parametrize(("one", "other"), NEIGHBOURS)
+def test_neighbours_differ_in_colour(one: str, other: str) -> None:
     """Also across T12-L1 without T13, and L5-sacrum without L6."""
-    chain = [STRUCTURES[level] for level in LEVELS if level not in ("T13", "L6")]
-    for one, other in itertools.pairwise([*chain, STRUCTURES["sacrum"], STRUCTURES["hip_left"]]):
-        distance = np.linalg.norm(np.subtract(one.cielab, other.cielab))
-        assert distance > 30, f"{one.name} and {other.name}"
+    distance = np.linalg.norm(np.subtract(STRUCTURES[one].cielab, STRUCTURES[other].cielab))
+    assert distance > 25
+
+
+def test_a_colour_tells_the_region() -> None:
+    """Cervical green, thoracic blue to violet, lumbar amber, and what is no vertebra apart from all."""
+    hues: dict[str, set[float]] = {}
+    for structure in STRUCTURES.values():
+        region = structure.name[0] if structure.name in LEVELS else structure.name.split("_")[0]
+        _, a, b = structure.cielab
+        hues.setdefault(region, set()).add(math.degrees(math.atan2(b, a)) % 360)
+    assert {"C", "T", "L", "sacrum", "hip", "femoral"} == hues.keys()
+    arcs = sorted((min(arc), max(arc)) for arc in hues.values())
+    for (_, end), (start, _) in itertools.pairwise(arcs):
+        assert start - end > 15
+    assert max(hues["hip"]) - min(hues["hip"]) < 2, "left and right are one hue"
+
+
+def test_every_colour_can_be_shown() -> None:
+    """A colour outside a screen's gamut is cut to it, and may then look like its neighbour."""
+    for structure in [*STRUCTURES.values(), *PARTS.values()]:
+        assert all(0 < channel < 1 for channel in structure.rgb), structure.name
+    assert len({structure.cielab for structure in PARTS.values()}) == len(PARTS)
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from typing import Any
 
 import highdicom as hd
 import numpy as np
@@ -15,6 +16,7 @@ from scipy.spatial.transform import Rotation
 from spine_node.anatomy.levels import CHANNELS
 from spine_node.dicom.checks import SegGeometryError, check_geometry
 from spine_node.dicom.codes import STRUCTURES
+from spine_node.dicom.forms import Form
 from spine_node.dicom.seg import present_structures, write_seg
 from spine_node.dicom.series import ImageSeries, read_series
 from spine_node.errors import LabelMapRefused
@@ -23,6 +25,7 @@ from spine_node.segmentation.segmenter import ModelIdentity, Segmentation
 from tests.dicom.small_series import SHAPE, SPACE, grid_of, labels_of, write_multiframe, write_series
 
 MODEL = ModelIdentity("toy-net", "1.2", "ab" * 32)
+FORMS: tuple[Form, ...] = ("seg-binary", "seg-labelmap")
 ORIENTATIONS = [
     (rows, columns)
     for rows, columns in itertools.product(
@@ -40,15 +43,15 @@ def series_on(grid: Grid, folder: Path, *, multiframe: bool = False, reverse: bo
     return read_series(folder)
 
 
-def seg_of(series: ImageSeries, label_map: LabelMap, **changes: str) -> Dataset:
+def seg_of(series: ImageSeries, label_map: LabelMap, **changes: Any) -> Dataset:
     return write_seg(series, Segmentation(label_map, MODEL), **({"software_version": "9.9"} | changes))
 
 
-def centroids(label_map: LabelMap) -> dict[str, np.ndarray]:
+def centroids(label_map: LabelMap, *, parts: bool = False) -> dict[str, np.ndarray]:
     """Where the label map's own affine puts each structure."""
     return {
         s.name: label_map.grid.to_mm(np.argwhere(np.isin(label_map.labels, s.values)).mean(axis=0))
-        for s in present_structures(label_map)
+        for s in present_structures(label_map, parts=parts)
     }
 
 
@@ -74,40 +77,55 @@ def test_segments_lie_where_the_labels_lie_in_all_48_orientations(
     # Multi-frame sources for every other orientation, so that both are seen in all axes.
     series = series_on(grid, tmp_path, multiframe=sum(rows) > 0, reverse=reverse)
     label_map = labels_of(series.grid)
-    seg = seg_of(series, label_map)
-    check_geometry(seg, label_map)
-    expected = centroids(label_map)
+    segs = [seg_of(series, label_map, form=form, parts=reverse) for form in FORMS]
+    for seg in segs:
+        check_geometry(seg, label_map)
+    # The other reader takes longer: each form in every second orientation, along all axes.
+    seg = segs[int(sum(columns) > 0)]
+    expected = centroids(label_map, parts=reverse)
     for name, centre in centroids_by_another_reader(seg, tmp_path).items():
         np.testing.assert_allclose(centre, expected.pop(name), atol=0.01)
     assert not expected
 
 
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("multiframe", [False, True])
-def test_an_oblique_source_is_followed(multiframe: bool, tmp_path: Path) -> None:
+def test_an_oblique_source_is_followed(multiframe: bool, form: Form, tmp_path: Path) -> None:
     turn = Rotation.from_euler("xyz", (20, -35, 50), degrees=True).as_matrix()
     series = series_on(grid_of(turn[:, 0], turn[:, 1]), tmp_path, multiframe=multiframe, reverse=True)
     label_map = labels_of(series.grid)
-    seg = seg_of(series, label_map)
-    check_geometry(seg, label_map)
-    for name, centre in centroids_by_another_reader(seg, tmp_path).items():
-        np.testing.assert_allclose(centre, centroids(label_map)[name], atol=0.01)
+    for parts in (False, True):
+        seg = seg_of(series, label_map, form=form, parts=parts)
+        check_geometry(seg, label_map)
+        expected = centroids(label_map, parts=parts)
+        for name, centre in centroids_by_another_reader(seg, tmp_path).items():
+            np.testing.assert_allclose(centre, expected.pop(name), atol=0.01)
+        assert not expected
 
 
 @pytest.mark.parametrize(
-    ("corrupt", "words"),
+    ("form", "corrupt", "words"),
     [
-        (lambda seg: _flip(seg, 3), r"L1 in SEG 2\.25\.\d+ lies at .* mm apart, 0\.35 mm allowed"),
-        (lambda seg: _shift(seg, 0.5), r"0\.50 mm apart"),
-        (lambda seg: _swap_spacing(seg), "mm apart"),
-        (lambda seg: _swap_segments(seg), "mm apart"),
-        (lambda seg: _erase_bit(seg), "femoral_head_right has 71 voxels .* 72 on the grid"),
-        (lambda seg: _rename(seg), r"holds \[.*'L3'.*\], the label map \[.*'L1'"),
+        (
+            "seg-binary",
+            lambda seg: _flip(seg, 3),
+            r"L1 in SEG 2\.25\.\d+ lies at .* mm apart, 0\.35 mm allowed",
+        ),
+        ("seg-binary", lambda seg: _shift(seg, 0.5), r"0\.50 mm apart"),
+        ("seg-binary", lambda seg: _swap_spacing(seg), "mm apart"),
+        ("seg-binary", lambda seg: _swap_segments(seg), "mm apart"),
+        ("seg-binary", lambda seg: _erase_bit(seg), "femoral_head_right has 71 voxels .* 72 on the grid"),
+        ("seg-binary", lambda seg: _rename(seg), r"holds \[.*'L3'.*\], the label map \[.*'L1'"),
+        ("seg-labelmap", lambda seg: _flip(seg, 3), r"L1 in SEG 2\.25\.\d+ lies at .* mm apart"),
+        ("seg-labelmap", lambda seg: _shift(seg, 0.5), r"0\.50 mm apart"),
+        ("seg-labelmap", lambda seg: _swap_segments(seg), "mm apart"),
+        ("seg-labelmap", lambda seg: _forget(seg), "marks segment 5, which it does not describe"),
     ],
 )
-def test_a_seg_that_lies_elsewhere_is_caught(corrupt: object, words: str, tmp_path: Path) -> None:
+def test_a_seg_that_lies_elsewhere_is_caught(form: Form, corrupt: object, words: str, tmp_path: Path) -> None:
     series = series_on(grid_of(), tmp_path)
     label_map = labels_of(series.grid)
-    seg = seg_of(series, label_map)
+    seg = seg_of(series, label_map, form=form)
     corrupt(seg)  # type: ignore[operator]
     with pytest.raises(SegGeometryError, match=words):
         check_geometry(seg, label_map)
@@ -140,6 +158,10 @@ def _erase_bit(seg: Dataset) -> None:
     byte = int(np.flatnonzero(last)[-1])
     last[byte] &= last[byte] - 1
     seg.PixelData = last.tobytes()
+
+
+def _forget(seg: Dataset) -> None:
+    del seg.SegmentSequence[-1]
 
 
 def _rename(seg: Dataset) -> None:
@@ -191,11 +213,12 @@ def test_nothing_empty_is_stored(tmp_path: Path) -> None:
     assert seg.SegmentsOverlap == "NO"
 
 
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("multiframe", [False, True])
-def test_each_frame_refers_to_the_image_it_was_drawn_on(multiframe: bool, tmp_path: Path) -> None:
+def test_each_frame_refers_to_the_image_it_was_drawn_on(multiframe: bool, form: Form, tmp_path: Path) -> None:
     """Viewers need the source image of every frame, not only the series."""
     series = series_on(grid_of(), tmp_path, multiframe=multiframe, reverse=True)
-    seg = seg_of(series, labels_of(series.grid))
+    seg = seg_of(series, labels_of(series.grid), form=form)
     for group in seg.PerFrameFunctionalGroupsSequence:
         source = group.DerivationImageSequence[0].SourceImageSequence[0]
         height = float(group.PlanePositionSequence[0].ImagePositionPatient[2])
@@ -208,12 +231,14 @@ def test_each_frame_refers_to_the_image_it_was_drawn_on(multiframe: bool, tmp_pa
     assert seg.FrameOfReferenceUID == SPACE
 
 
+@pytest.mark.parametrize("form", FORMS)
 @pytest.mark.parametrize("multiframe", [False, True])
-def test_the_same_input_gives_the_same_bytes(multiframe: bool, tmp_path: Path) -> None:
+def test_the_same_input_gives_the_same_bytes(multiframe: bool, form: Form, tmp_path: Path) -> None:
     """A re-run re-sends what the archive already has, not a second result."""
     series = series_on(grid_of(), tmp_path / "ct", multiframe=multiframe)
     for name in ("one", "two"):
-        seg_of(series, labels_of(series.grid)).save_as(tmp_path / name, enforce_file_format=True)
+        seg = seg_of(series, labels_of(series.grid), form=form)
+        seg.save_as(tmp_path / name, enforce_file_format=True)
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
 
 
