@@ -127,10 +127,10 @@ def _single_frame(header: Dataset, index: int) -> Frame:
 
 
 def _enhanced_frame(header: Dataset, index: int, number: int) -> Frame:
-    position = _group(header, number, "PlanePositionSequence")
-    orientation = _group(header, number, "PlaneOrientationSequence")
-    measures = _group(header, number, "PixelMeasuresSequence")
-    rescale = _group(header, number, "PixelValueTransformationSequence")
+    position = functional_group(header, number, "PlanePositionSequence")
+    orientation = functional_group(header, number, "PlaneOrientationSequence")
+    measures = functional_group(header, number, "PixelMeasuresSequence")
+    rescale = functional_group(header, number, "PixelValueTransformationSequence")
     return Frame(
         header=index,
         number=number,
@@ -144,7 +144,7 @@ def _enhanced_frame(header: Dataset, index: int, number: int) -> Frame:
     )
 
 
-def _group(header: Dataset, number: int, keyword: str) -> Dataset:
+def functional_group(header: Dataset, number: int, keyword: str) -> Dataset:
     """A functional group macro of a frame: its own, else the shared one, else empty."""
     own = header.PerFrameFunctionalGroupsSequence[number].get(keyword)
     if own:
