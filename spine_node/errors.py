@@ -6,7 +6,8 @@
     │   ├── LabelMapRefused  a label map that cannot be measured
     │   ├── BundleRefused    a model bundle that cannot be trusted or used
     │   ├── ConfigRefused    a configuration that cannot be used
-    │   └── PinRefused       a level that a person fixed and that cannot be
+    │   ├── PinRefused       a level that a person fixed and that cannot be
+    │   └── ReportRefused    a report that cannot be read, or a search that finds none
     └── Unavailable          the world: retried with back-off for hours
         └── PeerUnavailable  a DICOM peer that did not answer, or asked us to come back
 
@@ -40,6 +41,10 @@ class ConfigRefused(Refused):
 
 class PinRefused(Refused):
     """No spine can be named as these pins say."""
+
+
+class ReportRefused(Refused):
+    """This is no report of ours, or there is none where one was sought."""
 
 
 class Unavailable(SpineNodeError):

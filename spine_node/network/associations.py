@@ -13,6 +13,7 @@ from typing import Any
 
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
+from pynetdicom.pdu_primitives import SCP_SCU_RoleSelectionNegotiation
 from pynetdicom.presentation import PresentationContext
 
 from spine_node.errors import PeerUnavailable
@@ -27,8 +28,20 @@ class NotAcceptedError(Exception):
 
 
 @contextmanager
-def associated(peer: Peer, calling_ae: str, contexts: Sequence[PresentationContext]) -> Iterator[Association]:
+def associated(
+    peer: Peer,
+    calling_ae: str,
+    contexts: Sequence[PresentationContext],
+    *,
+    roles: Sequence[SCP_SCU_RoleSelectionNegotiation] = (),
+    handlers: Sequence[tuple[Any, ...]] = (),
+) -> Iterator[Association]:
     """An association with the peer, released at the end, aborted when the body raises.
+
+    Parameters
+    ----------
+    roles, handlers
+        For an association on which the peer sends too (C-GET): for which classes, and who takes it.
 
     Raises
     ------
@@ -47,8 +60,9 @@ def associated(peer: Peer, calling_ae: str, contexts: Sequence[PresentationConte
         peer.port,
         contexts=list(contexts),
         ae_title=peer.ae_title,
-        max_pdu=0,  # the answers are small; what we send is cut to the peer's maximum
-        evt_handlers=[(evt.EVT_CONN_OPEN, _send_at_once)],
+        max_pdu=0,  # the answers are small, or reports; what we send is cut to the peer's maximum
+        ext_neg=list(roles),
+        evt_handlers=[(evt.EVT_CONN_OPEN, _send_at_once), *handlers],
     )
     if not association.is_established:
         raise _why_not(association, peer)

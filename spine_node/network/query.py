@@ -27,13 +27,17 @@ class FoundInstance:
     modality: str
 
 
-def find(peer: Peer, calling_ae: str, level: Level, keys: Mapping[str, str]) -> list[Dataset]:
+def find(
+    peer: Peer, calling_ae: str, level: Level, keys: Mapping[str, str], most: int | None = None
+) -> list[Dataset]:
     """Ask a peer for what matches, in the Study Root model (PS3.4 C.6.2).
 
     Parameters
     ----------
     keys : mapping of str to str
         Attribute keywords and what they must match; "" asks for the value.
+    most : int, optional
+        As soon as there are more, no more is listened to, and one more than `most` is given.
 
     Raises
     ------
@@ -52,6 +56,9 @@ def find(peer: Peer, calling_ae: str, level: Level, keys: Mapping[str, str]) -> 
                 require_answer(peer, status, "C-FIND")
                 if match is not None:
                     found.append(match)
+                    if most is not None and len(found) > most:
+                        association.abort()
+                        return found
                 elif status.Status != Status.SUCCESS:
                     raise PeerUnavailable(f"{peer} answered C-FIND with {in_words(status.Status)}")
     except NotAcceptedError as answer:
