@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator
 from functools import cache
+from typing import Any
 
 import pydicom
 from pydicom.dataset import Dataset
@@ -33,10 +34,10 @@ def segmented(series: ImageSeries) -> tuple[Segmentation, Dataset]:
     return segmentation, write_seg(series, segmentation, software_version="9.9")
 
 
-def report(series: ImageSeries, measurements: Measurements, version: str = "9.9") -> Dataset:
+def report(series: ImageSeries, measurements: Measurements, version: str = "9.9", **options: Any) -> Dataset:
     """The report of a series, as written."""
     segmentation, seg = segmented(series)
-    return write_sr(series, measurements, seg, segmentation, software_version=version)
+    return write_sr(series, measurements, [seg], segmentation, software_version=version, **options)
 
 
 def stored(document: Dataset) -> Dataset:
