@@ -1,4 +1,4 @@
-"""DICOM in and out: series to volumes, results to SEG, SR, meshes and pictures. No network."""
+"""DICOM in and out: series to volumes, results to SEG, SR and meshes. No network."""
 
 from pydicom import config
 

@@ -1,145 +1,215 @@
-"""Measurements as a Comprehensive 3D SR (TID 1500), and back.
+"""Measurements as a structured report (TID 1500) in one of three SOP classes, and back.
 
 The report is PRELIMINARY and UNVERIFIED: a device never speaks for a physician.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
 import highdicom as hd
 from pydicom.dataset import Dataset
 
-from spine_node.dicom.codes import CONE_BEAM_CT, scheme_item
-from spine_node.dicom.frames import XRAY_3D_ANGIOGRAPHIC, XRAY_3D_CRANIOFACIAL
+from spine_node.dicom.code_overrides import NO_OVERRIDES, CodeOverrides
 from spine_node.dicom.identity import (
     MANUFACTURER,
     MODEL_NAME,
     finish,
-    result_uid,
     series_description,
     series_number,
 )
-from spine_node.dicom.seg import tracking_uids
+from spine_node.dicom.posture import posture_of
+from spine_node.dicom.result_uids import digest_of, result_uids
+from spine_node.dicom.seg import segment_references
 from spine_node.dicom.series import ImageSeries
-from spine_node.dicom.sr_classes import evaluations
+from spine_node.dicom.sr_classes import classes_of
 from spine_node.dicom.sr_codes import (
     IMAGING_MEASUREMENTS,
     MEASUREMENT_GROUP,
     QUALITATIVE,
     place_in_catalogues,
-    sr,
 )
-from spine_node.dicom.sr_groups import groups
-from spine_node.dicom.sr_items import children_of, fill, name_of, pair
-from spine_node.dicom.sr_numbers import Context, parameter_of
+from spine_node.dicom.sr_context import image_library, observer, procedure
+from spine_node.dicom.sr_encoding import put_sequence
+from spine_node.dicom.sr_groups import encoded, groups
+from spine_node.dicom.sr_items import Items
+from spine_node.dicom.sr_missing import missing_of
+from spine_node.dicom.sr_numbers import Context, parameters_of
 from spine_node.dicom.sr_remarks import Remarks, remarks_item, remarks_of
+from spine_node.dicom.sr_tree import pair, tree_of
 from spine_node.dicom.standins import standin, standins
-from spine_node.parameters.definitions import Code
 from spine_node.parameters.model import Classification, Measurements, NotMeasured, Parameter
 from spine_node.segmentation.segmenter import Segmentation
 
-DEVICE_UID = "2.25.253753020151839368704576003988281494460"
-"""Names this software as the observer."""
+ReportForm = Literal["sr-3d", "sr-comprehensive", "sr-enhanced"]
 
-CT_PROCEDURE = Code("25045-6", "LN", "CT unspecified body region")
+WITHOUT_LINES = (
+    "None: this SOP class takes no coordinates in space. The Comprehensive 3D SR of the same results "
+    "holds the endplates, points and lines that the numbers were read from."
+)
 
-_MODALITY = Code("121139", "DCM", "Modality")
-_FRAME_OF_REFERENCE = Code("112227", "DCM", "Frame of Reference UID")
-_SOURCE = Code("260753009", "SCT", "Source")
+
+@dataclass(frozen=True, slots=True)
+class _Form:
+    """What differs between the forms.
+
+    Attributes
+    ----------
+    make : highdicom class
+    words : str
+        Begins the series description.
+    number : int
+        Offset of the series number.
+    coordinates : bool
+        Whether SCOORD3D is allowed (PS3.3 A.35.13.3; not in A.35.2.3 and A.35.3.3).
+    """
+
+    make: Any
+    words: str
+    number: int
+    coordinates: bool
+
+
+_FORMS: dict[ReportForm, _Form] = {
+    "sr-3d": _Form(hd.sr.Comprehensive3DSR, "Spine SR", 2, True),
+    "sr-comprehensive": _Form(hd.sr.ComprehensiveSR, "Spine SR without lines", 12, False),
+    "sr-enhanced": _Form(hd.sr.EnhancedSR, "Spine SR without lines, Enhanced", 22, False),
+}
 
 
 def write_sr(
     series: ImageSeries,
     measurements: Measurements,
-    seg: Dataset,
+    segs: Sequence[Dataset],
     segmentation: Segmentation,
     *,
     software_version: str,
+    form: ReportForm = "sr-3d",
+    predecessors: Sequence[Dataset] = (),
+    overrides: CodeOverrides = NO_OVERRIDES,
 ) -> Dataset:
     """The measurements of one series as a structured report that refers to its SEG.
 
-    The same input gives the same bytes: UIDs derive from the source, times are those of the source.
+    The same input gives the same bytes: UIDs derive from the source, times are those of the source. The
+    forms say the same, each under its own UIDs; but only the first holds coordinates. The others could
+    hold them on single images (SCOORD): an endplate lies across dozens of axial slices and a plumb line
+    meets each in a point, so that a viewer would show dots without a meaning. They are left out, and the
+    report says so.
 
     Parameters
     ----------
     series : ImageSeries
     measurements : Measurements
-    seg : Dataset
-        As written by `seg.write_seg`: vertebra groups refer to its segments by number and tracking UID.
+    segs : sequence of Dataset
+        As written by `seg.write_segs`, one or more: vertebra groups refer to their segments by number and
+        tracking UID; of a SEG of parts, to that of the vertebral body. Pixels are not needed.
     segmentation : Segmentation
         For the model that made it.
     software_version : str
+    form : str
+        "sr-3d" (Comprehensive 3D SR); for peers that refuse it "sr-comprehensive", and "sr-enhanced".
+    predecessors : sequence of Dataset
+        Earlier reports that this one supersedes (PS3.3 C.17.2.3); their headers are enough.
+    overrides : CodeOverrides
+        Codes to write in the place of ours.
+
+    Raises
+    ------
+    ValueError
+        If there is no SEG.
     """
-    sources, model = series.sop_instance_uids, segmentation.model
-    variant = (segmentation.variant,) if segmentation.variant else ()
+    if not segs:
+        raise ValueError("a report refers to its segmentation: at least one SEG is needed")
+    uid, kind = result_uids(series, segmentation, software_version), _FORMS[form]
 
-    def uid(kind: str, *extra: str) -> str:
-        return result_uid(kind, sources, model.sha256, software_version, *variant, *extra)
-
+    older = sorted(predecessors, key=lambda document: str(document.SOPInstanceUID))
+    items, posture = Items(overrides), posture_of(series.headers[0])
     context = Context(
         uid=uid,
-        segments=tracking_uids(seg),
-        seg_class_uid=str(seg.SOPClassUID),
-        seg_uid=str(seg.SOPInstanceUID),
+        segments=segment_references(segs),
         source_series_uid=series.series_uid,
         frame_of_reference_uid=series.frame_of_reference_uid,
         software_version=software_version,
+        model=segmentation.model,
         frame=measurements.frame,
         standing=series.standing,
+        coordinates=kind.coordinates,
+        items=items,
     )
     found = list(groups(measurements, context))
     report = hd.sr.MeasurementReport(
-        observation_context=_observer(),
-        procedure_reported=sr(_procedure(series)),
+        observation_context=observer(),
+        procedure_reported=procedure(series),
         imaging_measurements=[group.head for group in found],
     )
-    report[0].ContentSequence.insert(-1, _image_library(series))
-    made = hd.sr.Comprehensive3DSR(
-        evidence=[*standins(series), standin(seg)],
+    report[0].ContentSequence.insert(-1, image_library(series, posture.codes))
+    made = kind.make(
+        evidence=[*standins(series), *map(standin, segs)],
         content=report[0],
-        series_instance_uid=uid("sr series"),
-        series_number=series_number(series.headers[0], 2),
-        sop_instance_uid=uid("sr"),
-        instance_number=1,
+        series_instance_uid=uid("sr series", form, *sorted({str(seg.SeriesInstanceUID) for seg in segs})),
+        series_number=series_number(series.headers[0], kind.number),
+        sop_instance_uid=uid(
+            *("sr", form),
+            *("measured", digest_of(measurements.to_json(), series.posture, str(posture))),
+            *("segs", *sorted(str(seg.SOPInstanceUID) for seg in segs)),
+            *("predecessors", *(str(document.SOPInstanceUID) for document in older)),
+            *("codes", *overrides.words()),
+        ),
+        instance_number=1 + len(older),
         manufacturer=MANUFACTURER,
         manufacturer_model_name=MODEL_NAME,
         software_versions=software_version,
         device_serial_number="1",
-        series_description=series_description("Spine SR (computed)", segmentation.variant),
+        series_description=series_description(f"{kind.words} (computed)", segmentation.variant),
         is_complete=True,
         is_final=False,
         is_verified=False,
+        previous_versions=older or None,
     )
     # Plain from here on: highdicom's object would keep a copy of the content as it is now, groups empty.
     document = Dataset(made)
     document.file_meta = made.file_meta
-    for group in found:
-        fill(group.container, group.body)
-    fill(document, [remarks_item(measurements, context.items, standing=series.standing)])
-    document.CodingSchemeIdentificationSequence = [scheme_item(software_version)]
+    remarks = remarks_item(
+        measurements,
+        items,
+        posture=posture.codes,
+        without_lines="" if kind.coordinates else WITHOUT_LINES,
+    )
+    document.CodingSchemeIdentificationSequence = overrides.scheme_items(software_version)
     finish(document, series.headers[0])
+    bodies = {id(group.container): group.body for group in found}
+    content = [encoded(item, bodies) for item in document.ContentSequence]
+    put_sequence(document, "ContentSequence", [*content, remarks])
     return document
 
 
-def read_sr(document: Dataset) -> Measurements:
+def read_sr(document: Dataset, overrides: CodeOverrides = NO_OVERRIDES) -> Measurements:
     """The measurements in a report written by `write_sr`, in the catalogues' order.
 
-    Numbers come back as written, rounded to 0.001; texts without signs outside ASCII; lines of all but
-    vertebrae, whose groups refer to their segments instead.
+    Numbers come back as written, rounded to 0.001; texts without signs outside ASCII; lines from a
+    Comprehensive 3D SR, but those of vertebrae, whose groups refer to their segments instead.
+
+    Parameters
+    ----------
+    document : Dataset
+    overrides : CodeOverrides
+        Those that it was written with.
     """
     parameters: list[Parameter] = []
     classes: list[Classification] = []
     missing: list[NotMeasured] = []
     remarks = Remarks()
-    for container in children_of(document, "CONTAINER"):
-        if name_of(container) == pair(QUALITATIVE):
+    for container in tree_of(document, overrides).of_kind("CONTAINER"):
+        if container.name == pair(QUALITATIVE):
             remarks = remarks_of(container)
-        elif name_of(container) == pair(IMAGING_MEASUREMENTS):
-            for group in children_of(container, "CONTAINER"):
-                if name_of(group) == pair(MEASUREMENT_GROUP):
-                    parameters += [parameter_of(item) for item in children_of(group, "NUM")]
-                    derived, not_had = evaluations(group)
-                    classes += derived
-                    missing += not_had
+        elif container.name == pair(IMAGING_MEASUREMENTS):
+            for group in container.of_kind("CONTAINER"):
+                if group.name == pair(MEASUREMENT_GROUP):
+                    parameters += parameters_of(group)
+                    classes += classes_of(group)
+                    missing += missing_of(group)
     return Measurements(
         frame=remarks.frame,
         vertical=remarks.vertical,
@@ -149,53 +219,3 @@ def read_sr(document: Dataset) -> Measurements:
         levels=remarks.levels,
         classes=tuple(sorted(classes, key=lambda c: place_in_catalogues(c.key))),
     )
-
-
-def _observer() -> hd.sr.ObservationContext:
-    device = hd.sr.DeviceObserverIdentifyingAttributes(
-        uid=DEVICE_UID, name=MODEL_NAME, manufacturer_name=MANUFACTURER, model_name=MODEL_NAME
-    )
-    return hd.sr.ObservationContext(
-        observer_device_context=hd.sr.ObserverContext(
-            observer_type=sr(Code("121007", "DCM", "Device")), observer_identifying_attributes=device
-        )
-    )
-
-
-def _procedure(series: ImageSeries) -> Code:
-    """Cone beam CT where the SOP class says so; a CT image does not tell."""
-    cone_beam = str(series.headers[0].SOPClassUID) in (XRAY_3D_ANGIOGRAPHIC, XRAY_3D_CRANIOFACIAL)
-    return CONE_BEAM_CT if cone_beam else CT_PROCEDURE
-
-
-def _image_library(series: ImageSeries) -> hd.sr.ContainerContentItem:
-    """TID 1600 with the first image for the series: each more image costs readers, and tells nothing."""
-    of_group = hd.sr.RelationshipTypeValues.HAS_ACQ_CONTEXT
-    contains = hd.sr.RelationshipTypeValues.CONTAINS
-    library = hd.sr.ContainerContentItem(
-        sr(Code("111028", "DCM", "Image Library")), relationship_type=contains
-    )
-    group = hd.sr.ContainerContentItem(
-        sr(Code("126200", "DCM", "Image Library Group")), relationship_type=contains
-    )
-    first = series.headers[0]
-    modality = Code(str(first.Modality), "DCM", _MODALITIES.get(str(first.Modality), str(first.Modality)))
-    group.ContentSequence = hd.sr.ContentSequence()
-    group.ContentSequence.append(hd.sr.CodeContentItem(sr(_MODALITY), sr(modality), of_group))
-    group.ContentSequence.append(
-        hd.sr.UIDRefContentItem(sr(_FRAME_OF_REFERENCE), series.frame_of_reference_uid, of_group)
-    )
-    group.ContentSequence.append(
-        hd.sr.ImageContentItem(
-            name=sr(_SOURCE),
-            referenced_sop_class_uid=str(first.SOPClassUID),
-            referenced_sop_instance_uid=str(first.SOPInstanceUID),
-            relationship_type=contains,
-        )
-    )
-    library.ContentSequence = hd.sr.ContentSequence()
-    library.ContentSequence.append(group)
-    return library
-
-
-_MODALITIES = {"CT": "Computed Tomography", "XA": "X-Ray Angiography", "DX": "Digital Radiography"}

@@ -7,6 +7,7 @@ import unicodedata
 from pydicom.sr.coding import Code as SRCode
 
 from spine_node.dicom.codes import LEFT, RIGHT
+from spine_node.dicom.posture import POSTURE_CODES
 from spine_node.parameters.catalogue import DEFINITIONS
 from spine_node.parameters.class_catalogue import CLASS_DEFINITIONS
 from spine_node.parameters.definitions import (
@@ -51,6 +52,10 @@ SIDES: dict[str, Code] = {"left": LEFT, "right": RIGHT}
 LATERALITY = Code("272741003", "SCT", "Laterality")
 TOPOGRAPHICAL_MODIFIER = Code("106233006", "SCT", "Topographical modifier")
 FINDING_SITE = Code("363698007", "SCT", "Finding Site")
+
+PELVIS = Code("118645006", "SCT", "Pelvis")
+OF_THE_PELVIS = ("PELVOBL", "PELVOBL_CREST", "PELVOBL_S1", "FHHD")
+"""Numbers of the whole spine's group that are told of the pelvis: which of its sides is higher."""
 
 PURPOSE_OF_LINE: dict[str, Code] = {
     "arm": Code("121223", "DCM", "Arm of angle"),
@@ -97,18 +102,16 @@ LEVELS_FIXED = Code("LEVELS_FIXED", PRIVATE_SCHEME, "Levels fixed by a person")
 LEVEL_MARGIN = Code("QC_LEVEL_MARGIN", PRIVATE_SCHEME, "Margin of the level identification")
 COMMENT = Code("121106", "DCM", "Comment")
 NOT_ATTEMPTED = Code("114007", "DCM", "Measurement not attempted")
+FAILED = Code("114006", "DCM", "Measurement failure")
+INDETERMINATE = Code("114011", "DCM", "Value indeterminate")
+NO_VALUE = (NOT_ATTEMPTED, FAILED, INDETERMINATE)
+"""Numeric value qualifiers (CID 42) of what could not be measured."""
+
 QUALITATIVE = Code("C0034375", "UMLS", "Qualitative Evaluations")
 MEASUREMENT_GROUP = Code("125007", "DCM", "Measurement Group")
 IMAGING_MEASUREMENTS = Code("126010", "DCM", "Imaging Measurements")
-STANDING = (
-    (Code("113743", "DCM", "Patient Orientation"), Code("C86043", "NCIt", "erect")),
-    (Code("113744", "DCM", "Patient Orientation Modifier"), Code("10904000", "SCT", "standing")),
-    (
-        Code("130324", "DCM", "Functional condition present during acquisition"),
-        Code("87731000", "SCT", "Weight bearing"),
-    ),
-)
-"""What is said of a patient who is declared standing (CID 19, 20, 91); of any other, only words are."""
+OF_POSTURE = POSTURE_CODES
+"""What is said of the posture: what the source declares (CID 19, 20, 91)."""
 
 UNCERTAINTIES = (
     Code("371886008", "SCT", "+, range of upper measurement uncertainty"),
@@ -119,12 +122,40 @@ UNCERTAINTIES = (
 PRECISION = Code("QC_PRECISION", PRIVATE_SCHEME, "Precision of the measurement")
 IMPRECISE = Code("PRECISION_LOW", PRIVATE_SCHEME, "95 % interval wider than the clinical tolerance")
 
+CLASS_INPUTS = Code("CLASS_INPUTS", PRIVATE_SCHEME, "Derived from")
+CERTAINTY = Code("CLASS_CERTAINTY", PRIVATE_SCHEME, "Certainty of the class")
+BORDERLINE = Code("CLASS_BORDERLINE", PRIVATE_SCHEME, "Borderline: another class is within the 95 % interval")
+PROVISIONAL = Code("CLASS_PROVISION", PRIVATE_SCHEME, "Provisional: needs more than this examination")
+
+LINES = Code("QC_LINES", PRIVATE_SCHEME, "Lines of the measurements")
+
 NORMAL_LIMITS = (
     Code("385524004", "SCT", "Normal Range Lower Limit"),
     Code("371933006", "SCT", "Normal Range Upper Limit"),
 )
 NORMAL_DESCRIPTION = Code("121407", "DCM", "Normal Range description")
 NORMAL_AUTHORITY = Code("121408", "DCM", "Normal Range Authority")
+
+MEANT: dict[Code, str] = {
+    FRAME: "The frame that projected numbers of the report are told in",
+    FRAMES["PATIENT"]: "z against gravity, x along the horizontal part from right to left femoral head",
+    FRAMES["SACRUM"]: "z against gravity, x from the symmetry of the sacrum: no two femoral heads were seen",
+    FRAMES["SCANNER"]: "The axes of the scanner: neither femoral heads nor a symmetry were seen",
+    VERTICAL: "What the direction of gravity was taken from, in words",
+    LEVEL_IDENTIFICATION: "How sure it is that every vertebra has its right name",
+    LEVELS_CERTAIN: "The naming leads clearly over the next best one",
+    LEVELS_UNCERTAIN: "Another naming of the whole spine is nearly as likely: a person should check",
+    LEVELS_FIXED: "A person has said which vertebra is which",
+    LEVEL_MARGIN: "Lead over the next best naming in nats, that naming, and what a person has fixed",
+    PRECISION: "Whether the uncertainty of a number serves the clinic",
+    IMPRECISE: "The half width of the 95 % interval exceeds the tolerance of the parameter",
+    CLASS_INPUTS: "Keys and numbers that a class was derived from",
+    CERTAINTY: "What stands against taking a class as settled",
+    BORDERLINE: "An input lies so near to a cut that its 95 % interval reaches another class",
+    PROVISIONAL: "More than a standing examination is needed to settle the class",
+    LINES: "Why a report holds no coordinates of its measurements",
+}
+"""What our codes mean that stand in no catalogue."""
 
 ALGORITHM_NAME = Code("111001", "DCM", "Algorithm Name")
 ALGORITHM_VERSION = Code("111003", "DCM", "Algorithm Version")

@@ -6,7 +6,7 @@ head of a group is made by highdicom, so that it is as its template wants it; se
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,13 +14,29 @@ import highdicom as hd
 from pydicom.dataset import Dataset
 
 from spine_node.anatomy.levels import LEVELS
-from spine_node.dicom.codes import ANATOMICAL_STRUCTURE, INTERVERTEBRAL_DISC, SPINE, VERTEBRA, level_code
+from spine_node.dicom.codes import (
+    ANATOMICAL_STRUCTURE,
+    INTERVERTEBRAL_DISC,
+    SPINE,
+    VERTEBRA,
+    VERTEBRAL_BODY,
+    level_code,
+)
 from spine_node.dicom.identity import MODEL_NAME
-from spine_node.dicom.sr_classes import class_item, not_measured_item
-from spine_node.dicom.sr_codes import END_OF, row_of, sr
+from spine_node.dicom.sr_classes import class_item
+from spine_node.dicom.sr_codes import END_OF, ascii_text, row_of, sr
+from spine_node.dicom.sr_encoding import container_of, item_of
+from spine_node.dicom.sr_missing import not_measured_item
 from spine_node.dicom.sr_numbers import Context, number_item
+from spine_node.parameters.catalogue import DEFINITIONS, HEIGHTS, PLATES, SIZES
 from spine_node.parameters.definitions import Code
 from spine_node.parameters.model import Classification, Measurements, NotMeasured, Parameter
+
+OF_VERTEBRAL_BODY = frozenset(
+    row.key for row in DEFINITIONS.values() if row.group in (PLATES, HEIGHTS, SIZES) and row.key != "V_VOL"
+) | {"HLOSS_GRADE"}
+"""Rows that are read from endplates, walls and voxels of the body; rotation (AVR) needs the posterior
+elements, and the canal (CANAL_AP, CANAL_W, STENOSIS) lies between both."""
 
 Found = Parameter | Classification
 Ends = tuple[str | None, str | None, str | None]
@@ -44,18 +60,26 @@ class Group:
     ----------
     head : highdicom template
         What it is about; its first item is the container.
-    body : list of Dataset
-        What the container holds beside.
+    body : list of bytes
+        The items that the container holds beside.
     """
 
     head: Any
-    body: list[Dataset]
+    body: list[bytes]
 
     @property
     def container(self) -> Dataset:
         """The item that the body goes into."""
         item: Dataset = self.head[0]
         return item
+
+
+def encoded(content: Dataset, bodies: Mapping[int, list[bytes]]) -> bytes:
+    """A content item of highdicom with all below it; `bodies` adds to containers, by their `id`."""
+    if content.ValueType != "CONTAINER":
+        return item_of(content)
+    below = [encoded(child, bodies) for child in content.get("ContentSequence") or ()]
+    return container_of(content, [*below, *bodies.get(id(content), ())])
 
 
 def groups(measurements: Measurements, context: Context) -> Iterator[Group]:
@@ -73,12 +97,37 @@ def groups(measurements: Measurements, context: Context) -> Iterator[Group]:
         head = _head(f"curve {upper}-{lower}", SPINE, SPINE, context)
         yield Group(head, [*described, *_body(contents, context)])
     for level in sorted(levels, key=lambda level: ("/" in level, _place(level))):
-        if level in context.segments:
-            # TID 1411 takes no coordinates beside the segment.
-            yield Group(_head_on_segment(level, context), _body(levels[level], context, lines=False))
-        else:
-            finding = INTERVERTEBRAL_DISC if "/" in level else VERTEBRA
-            yield Group(_head(level, finding, level_code(level), context), _body(levels[level], context))
+        yield from _of_level(level, levels[level], context)
+
+
+def _of_level(level: str, contents: Contents, context: Context) -> Iterator[Group]:
+    """On the segment of the vertebra; on that of its body what is of the body, and the rest beside it."""
+    # TID 1411 takes no coordinates beside the segment.
+    if level in context.segments:
+        head = _head_on_segment(level, level, VERTEBRA, context)
+        yield Group(head, _body(contents, context, lines=False))
+        return
+    body = f"{level}_body"
+    if body in context.segments:
+        of_body, contents = _of_the_body(contents)
+        head = _head_on_segment(body, level, VERTEBRAL_BODY, context)
+        yield Group(head, _body(of_body, context, lines=False))
+        if contents == Contents():
+            return
+    finding = INTERVERTEBRAL_DISC if "/" in level else VERTEBRA
+    yield Group(_head(level, finding, level_code(level), context), _body(contents, context))
+
+
+def _of_the_body(contents: Contents) -> tuple[Contents, Contents]:
+    """What is measured on the vertebral body alone, and what needs the whole vertebra."""
+    of_body, of_whole = Contents(), Contents()
+    for p in contents.parameters:
+        (of_body if p.key in OF_VERTEBRAL_BODY else of_whole).parameters.append(p)
+    for c in contents.classes:
+        (of_body if c.key in OF_VERTEBRAL_BODY else of_whole).classes.append(c)
+    for n in contents.not_measured:
+        (of_body if n.key in OF_VERTEBRAL_BODY else of_whole).not_measured.append(n)
+    return of_body, of_whole
 
 
 def _sorted(measurements: Measurements) -> tuple[Contents, dict[Ends, Contents], dict[str, Contents]]:
@@ -109,7 +158,7 @@ def _place(level: str | None) -> tuple[int, str]:
     return LEVELS.index(upper) if upper in LEVELS else len(LEVELS), level or ""
 
 
-def _body(contents: Contents, context: Context, *, lines: bool = True) -> list[Dataset]:
+def _body(contents: Contents, context: Context, *, lines: bool = True) -> list[bytes]:
     return [
         *(number_item(p, context, lines=lines) for p in contents.parameters),
         *(class_item(c, context.items) for c in contents.classes),
@@ -125,25 +174,29 @@ def _head(name: str, finding: Code, site: Code, context: Context) -> Any:
     )
 
 
-def _head_on_segment(level: str, context: Context) -> Any:
-    """TID 1411: number and tracking UID are those of the segment."""
-    number, tracking_uid = context.segments[level]
+def _head_on_segment(name: str, level: str, finding: Code, context: Context) -> Any:
+    """TID 1411: number, tracking ID and tracking UID are those of the segment with this name."""
+    segment = context.segments[name]
     return hd.sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
-        tracking_identifier=hd.sr.TrackingIdentifier(tracking_uid, level),
+        tracking_identifier=hd.sr.TrackingIdentifier(segment.tracking_uid, name),
         referenced_segment=hd.sr.ReferencedSegment(
-            sop_class_uid=context.seg_class_uid,
-            sop_instance_uid=context.seg_uid,
-            segment_number=number,
+            sop_class_uid=segment.sop_class_uid,
+            sop_instance_uid=segment.sop_instance_uid,
+            segment_number=segment.number,
             source_series=hd.sr.SourceSeriesForSegmentation(context.source_series_uid),
         ),
-        **_common(VERTEBRA, level_code(level), context),
+        **_common(finding, level_code(level), context),
     )
 
 
 def _common(finding: Code, site: Code, context: Context) -> dict[str, Any]:
+    model = context.model
+    parameters = (f"model {model.name} {model.version}", f"weights_sha256={model.sha256}")
     return {
         "finding_category": sr(ANATOMICAL_STRUCTURE),
         "finding_type": sr(finding),
         "finding_sites": [hd.sr.FindingSite(sr(site))],
-        "algorithm_id": hd.sr.AlgorithmIdentification(MODEL_NAME, context.software_version),
+        "algorithm_id": hd.sr.AlgorithmIdentification(
+            MODEL_NAME, context.software_version, parameters=[ascii_text(text) for text in parameters]
+        ),
     }

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
-import numpy as np
-from pydicom.dataset import Dataset
-
 from spine_node.dicom.identity import MODEL_NAME
+from spine_node.dicom.seg import SegmentReference
 from spine_node.dicom.sr_codes import (
     ALGORITHM_NAME,
     ALGORITHM_PARAMETERS,
@@ -29,12 +27,14 @@ from spine_node.dicom.sr_codes import (
     code_of,
     key_of,
 )
-from spine_node.dicom.sr_items import Items, children_of, name_of, pair, text_of, value_of
+from spine_node.dicom.sr_items import Items
 from spine_node.dicom.sr_sites import places, sites
+from spine_node.dicom.sr_tree import Node, pair
 from spine_node.parameters.catalogue import DEFINITIONS
 from spine_node.parameters.definitions import Definition, Norm
 from spine_node.parameters.model import Line, Parameter
 from spine_node.parameters.view import PATIENT
+from spine_node.segmentation.segmenter import ModelIdentity
 
 
 class Uid(Protocol):
@@ -50,30 +50,36 @@ class Context:
     Attributes
     ----------
     uid : Uid
-    segments : mapping of structure name to (segment number, tracking UID)
-    seg_class_uid, seg_uid, source_series_uid, frame_of_reference_uid : str
+    segments : mapping of structure name to SegmentReference
+    source_series_uid, frame_of_reference_uid : str
     software_version : str
+    model : ModelIdentity
+        What made the segmentation that was measured.
     frame : str
         As of `Measurements`: in another than the patient's, numbers are estimates.
     standing : bool or None
         Normal ranges are those of standing people.
+    coordinates : bool
+        Whether the SOP class takes coordinates in space.
+    items : Items
     """
 
     uid: Uid
-    segments: dict[str, tuple[int, str]]
-    seg_class_uid: str
-    seg_uid: str
+    segments: Mapping[str, SegmentReference]
     source_series_uid: str
     frame_of_reference_uid: str
     software_version: str
+    model: ModelIdentity
     frame: str
     standing: bool | None
-    items: Items = field(default_factory=Items)
+    coordinates: bool
+    items: Items
 
 
-def number_item(parameter: Parameter, context: Context, *, lines: bool = True) -> Dataset:
+def number_item(parameter: Parameter, context: Context, *, lines: bool = True) -> bytes:
     """NUM of one parameter; `lines` as coordinates, where the group's template takes them."""
     definition = DEFINITIONS.get(parameter.key)
+    drawn = parameter.lines if lines and context.coordinates else ()
     return context.items.number(
         code_of(parameter.key),
         parameter.value,
@@ -84,33 +90,37 @@ def number_item(parameter: Parameter, context: Context, *, lines: bool = True) -
             *sites(parameter, context.items),
             *_precision(parameter, context.items),
             *(_normal_range(definition, context) if definition else ()),
-            *(_coordinates(line, context) for line in (parameter.lines if lines else ())),
+            *(_coordinates(line, context) for line in drawn),
             *_algorithm(parameter.method, context),
         ],
     )
 
 
-def parameter_of(item: Dataset) -> Parameter:
-    """The parameter that `number_item` has written, its value and uncertainty to 0.001."""
-    measured = item.MeasuredValueSequence[0]
-    spread = [i for i in children_of(item, "NUM") if name_of(i) == pair(UNCERTAINTIES[0])]
-    codes = {name_of(i): value_of(i) for i in children_of(item, "CODE")}
+def parameters_of(group: Node) -> list[Parameter]:
+    """The parameters that `number_item` has written, values and uncertainties to 0.001."""
+    return [_parameter(node, node.number) for node in group.of_kind("NUM") if node.number is not None]
+
+
+def _parameter(node: Node, value: float) -> Parameter:
+    spread = [child.number for child in node.of_kind("NUM") if child.name == pair(UNCERTAINTIES[0])]
+    precision = [child.code for child in node.of_kind("CODE") if child.name == pair(PRECISION)]
     return Parameter(
-        key=key_of(*name_of(item)),
-        value=float(measured.NumericValue),
-        unit=str(measured.MeasurementUnitsCodeSequence[0].CodeValue),
-        method=text_of(item, ALGORITHM_PARAMETERS),
-        uncertainty=float(spread[0].MeasuredValueSequence[0].NumericValue) if spread else None,
+        key=key_of(*node.name),
+        value=value,
+        unit=node.unit,
+        method=node.text_below(ALGORITHM_PARAMETERS),
+        uncertainty=spread[0] if spread else None,
         lines=tuple(
-            Line(_ROLE_OF_CODE.get(name_of(i), "other"), np.array(i.GraphicData, dtype=np.float64))
-            for i in children_of(item, "SCOORD3D")
+            Line(_ROLE_OF_CODE.get(child.name, "other"), child.points_mm)
+            for child in node.of_kind("SCOORD3D")
+            if child.points_mm is not None
         ),
-        imprecise=codes.get(pair(PRECISION)) == pair(IMPRECISE),
-        **places(item),
+        imprecise=pair(IMPRECISE) in precision,
+        **places(node),
     )
 
 
-def _method(definition: Definition, context: Context) -> Iterator[Dataset]:
+def _method(definition: Definition, context: Context) -> Iterator[bytes]:
     method = METHOD_OF_FRAME.get(definition.frame)
     if method:
         yield context.items.coded(METHOD, method, "HAS CONCEPT MOD")
@@ -122,7 +132,7 @@ def _estimated(definition: Definition, context: Context) -> bool:
     return context.frame != PATIENT and definition.frame in FRAMES_OF_THE_PATIENT
 
 
-def _precision(parameter: Parameter, items: Items) -> Iterator[Dataset]:
+def _precision(parameter: Parameter, items: Items) -> Iterator[bytes]:
     if parameter.uncertainty is not None:
         for name in UNCERTAINTIES:
             yield items.number(name, parameter.uncertainty, parameter.unit, "HAS PROPERTIES")
@@ -130,7 +140,7 @@ def _precision(parameter: Parameter, items: Items) -> Iterator[Dataset]:
         yield items.coded(PRECISION, IMPRECISE, "HAS PROPERTIES")
 
 
-def _normal_range(definition: Definition, context: Context) -> Iterator[Dataset]:
+def _normal_range(definition: Definition, context: Context) -> Iterator[bytes]:
     """TID 312: only beside numbers of a person who stood, and no estimates."""
     norm: Norm | None = definition.norm
     if norm is None or not context.standing or _estimated(definition, context):
@@ -141,12 +151,12 @@ def _normal_range(definition: Definition, context: Context) -> Iterator[Dataset]
     yield context.items.text(NORMAL_AUTHORITY, norm.source, "HAS PROPERTIES")
 
 
-def _coordinates(line: Line, context: Context) -> Dataset:
+def _coordinates(line: Line, context: Context) -> bytes:
     purpose = PURPOSE_OF_LINE.get(line.role, PURPOSE_OF_LINE["other"])
     return context.items.coordinates(purpose, line, context.frame_of_reference_uid)
 
 
-def _algorithm(method: str, context: Context) -> Iterator[Dataset]:
+def _algorithm(method: str, context: Context) -> Iterator[bytes]:
     """TID 4019, with the definition as its parameter."""
     items = context.items
     yield items.text(ALGORITHM_NAME, MODEL_NAME, "HAS CONCEPT MOD")

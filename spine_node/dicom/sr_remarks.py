@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-
-from pydicom.dataset import Dataset
 
 from spine_node.dicom.sr_codes import (
     COMMENT,
@@ -17,11 +15,13 @@ from spine_node.dicom.sr_codes import (
     LEVELS_CERTAIN,
     LEVELS_FIXED,
     LEVELS_UNCERTAIN,
+    LINES,
     QUALITATIVE,
-    STANDING,
     VERTICAL,
 )
-from spine_node.dicom.sr_items import Items, children_of, name_of, pair, text_of, value_of
+from spine_node.dicom.sr_items import Items
+from spine_node.dicom.sr_tree import Node, Pair, pair
+from spine_node.parameters.definitions import Code
 from spine_node.parameters.model import LevelIdentification, Measurements
 from spine_node.parameters.view import SCANNER
 
@@ -36,32 +36,49 @@ class Remarks:
     levels: LevelIdentification | None = None
 
 
-def remarks_item(measurements: Measurements, items: Items, *, standing: bool | None) -> Dataset:
-    """The report's Qualitative Evaluations."""
+def remarks_item(
+    measurements: Measurements,
+    items: Items,
+    *,
+    posture: Iterable[tuple[Code, Code]] = (),
+    without_lines: str = "",
+) -> bytes:
+    """The report's Qualitative Evaluations.
+
+    Parameters
+    ----------
+    measurements : Measurements
+    items : Items
+    posture : iterable of (Code, Code)
+        As of `Posture.codes`.
+    without_lines : str
+        Why there are no coordinates.
+    """
     vertical, levels = measurements.vertical, measurements.levels
     return items.container(
         QUALITATIVE,
         [
             items.coded(FRAME, FRAMES[measurements.frame], "CONTAINS"),
-            *(items.coded(name, value, "CONTAINS") for name, value in (STANDING if standing else ())),
+            *(items.coded(name, value, "CONTAINS") for name, value in posture),
             *([items.text(VERTICAL, vertical, "CONTAINS")] if vertical else ()),
             *(_levels(levels, items) if levels else ()),
+            *([items.text(LINES, without_lines, "CONTAINS")] if without_lines else ()),
             *(items.text(COMMENT, sentence, "CONTAINS") for sentence in measurements.quality),
         ],
     )
 
 
-def remarks_of(container: Dataset) -> Remarks:
+def remarks_of(container: Node) -> Remarks:
     """What `remarks_item` has written."""
-    codes = {name_of(i): value_of(i) for i in children_of(container, "CODE")}
+    codes = {node.name: node.code for node in container.of_kind("CODE")}
     levels = codes.get(pair(LEVEL_IDENTIFICATION))
-    texts = children_of(container, "TEXT")
     return Remarks(
         frame=_FRAME_OF_CODE.get(codes.get(pair(FRAME)), SCANNER),
-        vertical=text_of(container, VERTICAL),
-        quality=tuple(str(i.TextValue) for i in texts if name_of(i) == pair(COMMENT)),
-        levels=levels
-        and levels_in_words(text_of(container, LEVEL_MARGIN), uncertain=levels == pair(LEVELS_UNCERTAIN)),
+        vertical=container.text_below(VERTICAL),
+        quality=tuple(node.text for node in container.of_kind("TEXT") if node.name == pair(COMMENT)),
+        levels=levels_in_words(container.text_below(LEVEL_MARGIN), uncertain=levels == pair(LEVELS_UNCERTAIN))
+        if levels
+        else None,
     )
 
 
@@ -86,7 +103,7 @@ def levels_in_words(text: str, *, uncertain: bool) -> LevelIdentification:
     )
 
 
-def _levels(levels: LevelIdentification, items: Items) -> Iterator[Dataset]:
+def _levels(levels: LevelIdentification, items: Items) -> Iterator[bytes]:
     code = LEVELS_UNCERTAIN if levels.uncertain else LEVELS_FIXED if levels.pinned else LEVELS_CERTAIN
     yield items.coded(LEVEL_IDENTIFICATION, code, "CONTAINS")
     words = words_of(levels)
@@ -94,4 +111,4 @@ def _levels(levels: LevelIdentification, items: Items) -> Iterator[Dataset]:
         yield items.text(LEVEL_MARGIN, words, "CONTAINS")
 
 
-_FRAME_OF_CODE: dict[tuple[str, str] | None, str] = {pair(code): name for name, code in FRAMES.items()}
+_FRAME_OF_CODE: dict[Pair | None, str] = {pair(code): name for name, code in FRAMES.items()}

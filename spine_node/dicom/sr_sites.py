@@ -8,16 +8,23 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from pydicom.dataset import Dataset
-
 from spine_node.dicom.codes import SPINE, level_code, level_of_code
-from spine_node.dicom.sr_codes import FINDING_SITE, LATERALITY, SIDES, SITE_OF, TOPOGRAPHICAL_MODIFIER
-from spine_node.dicom.sr_items import Items, children_of, name_of, pair, value_of
+from spine_node.dicom.sr_codes import (
+    FINDING_SITE,
+    LATERALITY,
+    OF_THE_PELVIS,
+    PELVIS,
+    SIDES,
+    SITE_OF,
+    TOPOGRAPHICAL_MODIFIER,
+)
+from spine_node.dicom.sr_items import Items
+from spine_node.dicom.sr_tree import Node, Pair, pair
 from spine_node.parameters.definitions import Code
 from spine_node.parameters.model import Classification, Parameter
 
 
-def sites(found: Parameter | Classification, items: Items) -> Iterator[Dataset]:
+def sites(found: Parameter | Classification, items: Items) -> Iterator[bytes]:
     """The finding sites of one number or class."""
     side = getattr(found, "side", None)
     laterality = [items.coded(LATERALITY, SIDES[side], "HAS CONCEPT MOD")] if side else []
@@ -29,31 +36,34 @@ def sites(found: Parameter | Classification, items: Items) -> Iterator[Dataset]:
         if level:
             below = [items.coded(TOPOGRAPHICAL_MODIFIER, modifier, "HAS CONCEPT MOD")]
             yield _site(level_code(level), [*(laterality if end == carrier else ()), *below], items)
-    if side and carrier == "spine":
-        yield _site(SPINE, laterality, items)
+    if carrier == "spine":
+        if found.key in OF_THE_PELVIS:
+            yield _site(PELVIS, laterality, items)
+        elif side:
+            yield _site(SPINE, laterality, items)
 
 
-def places(item: Dataset) -> dict[str, str]:
+def places(node: Node) -> dict[str, str]:
     """Level, ends of a curve and side, from the finding sites below an item."""
     found: dict[str, str] = {}
-    for site in children_of(item, "CODE"):
-        if name_of(site) != pair(FINDING_SITE):
+    for site in node.of_kind("CODE"):
+        if site.name != pair(FINDING_SITE):
             continue
         place = "level"
-        for child in children_of(site, "CODE"):
-            if name_of(child) == pair(LATERALITY):
-                found["side"] = _SIDE_OF_CODE[value_of(child)]
-            elif name_of(child) == pair(TOPOGRAPHICAL_MODIFIER):
-                place = _END_OF_CODE[value_of(child)]
-        level = level_of_code(*value_of(site))
+        for child in site.of_kind("CODE"):
+            if child.name == pair(LATERALITY):
+                found["side"] = _SIDE_OF_CODE[child.code]
+            elif child.name == pair(TOPOGRAPHICAL_MODIFIER):
+                place = _END_OF_CODE[child.code]
+        level = level_of_code(*(site.code or ("", "")))
         if level:
             found[place] = level
     return found
 
 
-def _site(where: Code, below: list[Dataset], items: Items) -> Dataset:
+def _site(where: Code, below: list[bytes], items: Items) -> bytes:
     return items.coded(FINDING_SITE, where, "HAS CONCEPT MOD", below)
 
 
-_SIDE_OF_CODE = {pair(code): side for side, code in SIDES.items()}
-_END_OF_CODE = {pair(code): end for end, code in SITE_OF.items()}
+_SIDE_OF_CODE: dict[Pair | None, str] = {pair(code): side for side, code in SIDES.items()}
+_END_OF_CODE: dict[Pair | None, str] = {pair(code): end for end, code in SITE_OF.items()}
