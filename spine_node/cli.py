@@ -18,6 +18,8 @@ from spine_node import __version__
 from spine_node.annotation.commands import app as annotate
 from spine_node.errors import Refused, SpineNodeError
 from spine_node.logs import configure_logs
+from spine_node.printing.commands import print_surfaces
+from spine_node.reports.commands import report
 
 REFUSED, FAILED = 3, 1
 
@@ -31,6 +33,7 @@ app = typer.Typer(
     add_completion=False,
 )
 app.add_typer(annotate, name="annotate")
+app.command("print")(print_surfaces)
 
 
 def _device(name: str) -> str:
@@ -60,6 +63,14 @@ Pins = Annotated[
         "--pin",
         help="Fix a level: L5=L4 (what is called L4 is L5) or L5=x,y,z (the body there, LPS mm); may be "
         "given more than once. The other names follow.",
+    ),
+]
+ProfileName = Annotated[
+    str,
+    typer.Option(
+        "--profile",
+        help="Which DICOM objects, in which forms: generic, ohif, weasis, slicer, research, or a .toml file "
+        "(config/destinations explains them).",
     ),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print measurements.json instead of a table.")]
@@ -134,7 +145,7 @@ def check(config: ConfigFile = None) -> None:
     Exit status: 0 all well, 3 the config is refused, 1 a destination did not answer.
     """
     from spine_node.config import load_settings
-    from spine_node.node import check as run_check
+    from spine_node.site_check import check as run_check
 
     if not run_check(load_settings(config)):
         raise typer.Exit(FAILED)
@@ -150,26 +161,30 @@ def analyse(
     device: Device = "auto",
     model: Model = "spinenet",
     pin: Pins = None,
+    profile: ProfileName = "generic",
 ) -> None:
     """Segment and measure one series on disk. Sends nothing, needs no running node.
 
-    Writes labels.nii.gz, naming.json, measurements.json, dicom/seg.dcm, dicom/sr.dcm, pictures/ and stl/.
+    Writes labels.nii.gz, naming.json, measurements.json, dicom/ (SEG, SR and what else the profile lists,
+    each in its best form), pictures/ and stl/.
     Exit status: 0 measured, 3 refused (with the reason in words), 1 anything else.
     """
     from spine_node import pipeline
     from spine_node.dicom.series import read_series
+    from spine_node.profiles import load_profile
     from spine_node.results import require_replaceable, write_results
     from spine_node.segmentation.plug import load_segmenter
     from spine_node.tables import print_measurements
 
     pins = _pins(pin)
+    making = pipeline.Making(__version__, load_profile(profile).best())
     require_replaceable(out)
     series = read_series(series_dir)
     segmenter = load_segmenter(model, device)  # slow: only once the data are good
     with _progress("Analysing") as report:
-        results = pipeline.analyse(series, segmenter, __version__, report, pins)
+        results = pipeline.analyse(series, segmenter, making, report, pins)
         write_results(results, out)
-    print_measurements(results.measurements, as_json=as_json)
+    print_measurements(results.findings.measurements, as_json=as_json)
     print(f"Results are in {out}", file=sys.stderr)
 
 
@@ -223,16 +238,19 @@ def rename(
         typer.Option(exists=True, file_okay=False, help="The DICOM series of a results folder."),
     ] = None,
     as_json: AsJson = False,
+    profile: ProfileName = "generic",
 ) -> None:
     """Give vertebrae other names: fix one level, and the rest follows without the net running again.
 
-    Rewrites the label map and, of a results folder, measurements, SEG, SR, pictures and STL; the new SEG
-    and SR have UIDs and a series description of their own. All pins that are to hold are given at once.
+    Rewrites the label map and, of a results folder, measurements, DICOM objects, pictures and STL; the new
+    objects have UIDs and a series description of their own, and the new report names the one it replaces.
+    All pins that are to hold are given at once.
     Refused, and nothing written: another series than the one analysed, pins that cost a vertebra its name,
     and a label map that was edited beside its naming.json.
     """
     from spine_node import nifti, pipeline
-    from spine_node.results import read_seg_header, write_labels, write_results
+    from spine_node.profiles import load_profile
+    from spine_node.results import read_headers_of, write_labels, write_results
     from spine_node.segmentation.naming_file import naming_path, read_segmentation
     from spine_node.segmentation.renaming import renamed
     from spine_node.tables import print_measurements, print_naming
@@ -255,9 +273,11 @@ def rename(
         )
     from spine_node.dicom.series import read_series
 
-    made = pipeline.rename(read_series(series), found, read_seg_header(results), __version__, pins)
+    seg, reports = read_headers_of(results, "seg")[0], read_headers_of(results, "sr")
+    making = pipeline.Making(__version__, load_profile(profile).best(), reports)
+    made = pipeline.rename(read_series(series), found, seg, making, pins)
     write_results(made, results)
-    print_measurements(made.measurements, as_json=as_json)
+    print_measurements(made.findings.measurements, as_json=as_json)
     print(f"Results are in {results}", file=sys.stderr)
 
 
@@ -332,7 +352,7 @@ def measure(
     spine = locate(label_map, upright, volume)
     measurements = measure_spine(replace(spine, quality=(*quality, *spine.quality)), age)
     if pictures is not None:
-        from spine_node.dicom.pictures import write_pictures
+        from spine_node.pictures.pictures import write_pictures
 
         for path in write_pictures(volume, label_map, spine, measurements, pictures):
             print(path, file=sys.stderr)
@@ -587,6 +607,9 @@ def demo(
 
     configure_logs("WARNING")  # what people look at here is the story, not each instance
     run_demo(dicom_folder, out, use_orthanc=orthanc)
+
+
+app.command()(report)
 
 
 def _pins(texts: list[str] | None):  # type: ignore[no-untyped-def]

@@ -27,9 +27,12 @@ from pydantic import (
 )
 from pydantic_core import ErrorDetails
 
+from spine_node.dicom.code_overrides import NO_OVERRIDES, CodeOverrides, load_overrides
+from spine_node.dicom.forms import Kind, Product, kind_of
 from spine_node.dicom.selection import DEFAULT_RULES, Rule
 from spine_node.errors import ConfigRefused
 from spine_node.network.peer import Peer, checked_ae_title
+from spine_node.profiles import DEFAULT_PROFILE, load_profile
 from spine_node.segmentation.bundle import DEFAULT_BUNDLE
 from spine_node.segmentation.pins import pin_of
 
@@ -38,10 +41,6 @@ ENVIRONMENT_PREFIX = "SPINE_NODE_"
 
 CONFIG_FOLDER = Path("config")
 """Read when no file is named: its *.toml in order of name, but for *.example.toml."""
-
-Result = Literal["seg", "sr"]
-RESULTS: tuple[Result, ...] = ("seg", "sr")
-"""What a destination gets unless it is told otherwise."""
 
 AeTitle = Annotated[str, AfterValidator(checked_ae_title)]
 
@@ -67,9 +66,40 @@ def _only_known_keys(kind: type) -> BeforeValidator:
 
 @dataclass(frozen=True, slots=True)
 class Destination(Peer):
-    """A peer that results go to, and which of them."""
+    """A peer that results go to, and which of them.
 
-    results: tuple[Result, ...] = RESULTS
+    Attributes
+    ----------
+    profile : str
+        Name of a profile of config/destinations, or the path of one.
+    results : tuple of str
+        Which results of the profile; all of them when empty.
+    notices : bool
+        Whether it is told, by a picture in the study, of a series that was not analysed.
+    """
+
+    profile: str = DEFAULT_PROFILE
+    results: tuple[Kind, ...] = ()
+    notices: bool = False
+
+    def offers(self) -> tuple[tuple[Product, ...], ...]:
+        """What it is offered: each result in its forms, the best first.
+
+        Raises
+        ------
+        ConfigRefused
+            If there is no such profile, or it lacks a result that this destination is to get.
+        """
+        profile = load_profile(self.profile)
+        offers = profile.offers()
+        kinds = [kind_of(forms[0].form) for forms in offers]
+        if lacking := [kind for kind in self.results if kind not in kinds]:
+            raise ConfigRefused(
+                f"destination {self.name}: profile {self.profile} has no {', '.join(lacking)}; it has "
+                f"{', '.join(kinds)}."
+            )
+        wanted = self.results or kinds
+        return tuple(forms for forms, kind in zip(offers, kinds, strict=True) if kind in wanted)
 
 
 class _Table(BaseModel):
@@ -179,6 +209,22 @@ class LevelSettings(_Table):
     pins: Annotated[dict[str, tuple[str, ...]], AfterValidator(_checked_pins)] = Field(default_factory=dict)
 
 
+class ReportSettings(_Table):
+    """[report]: how the structured reports are written."""
+
+    codes: Path | None = None
+
+    def overrides(self) -> CodeOverrides:
+        """The hospital's own codes.
+
+        Raises
+        ------
+        ConfigRefused
+            If the file cannot be used.
+        """
+        return NO_OVERRIDES if self.codes is None else load_overrides(self.codes)
+
+
 class EngineSettings(_Table):
     """[engine]: the durable workflows."""
 
@@ -195,7 +241,19 @@ class Settings(_Table):
     model: ModelSettings = Field(default_factory=ModelSettings)
     levels: LevelSettings = Field(default_factory=LevelSettings)
     destinations: tuple[Annotated[Destination, _only_known_keys(Destination)], ...] = ()
+    report: ReportSettings = Field(default_factory=ReportSettings)
     engine: EngineSettings = Field(default_factory=EngineSettings)
+
+    @model_validator(mode="after")
+    def _destinations_have_profiles(self) -> Settings:
+        for peer in self.destinations:
+            peer.offers()
+        return self
+
+    @model_validator(mode="after")
+    def _codes_can_be_used(self) -> Settings:
+        self.report.overrides()
+        return self
 
     @model_validator(mode="after")
     def _destinations_have_their_own_names(self) -> Settings:

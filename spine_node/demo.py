@@ -27,6 +27,7 @@ from spine_node.network.peer import Peer
 from spine_node.network.query import find_instances
 from spine_node.network.scu import echo, send
 from spine_node.parameters.model import Measurements
+from spine_node.results import read_done
 from spine_node.tables import print_measurements, progress
 
 PATIENCE_S = 1800.0
@@ -77,24 +78,29 @@ def run_demo(dicom_folder: Path | None, out: Path, *, use_orthanc: bool) -> None
         number = len({series_of[path] for path in stored})
         job = _await_results(out / "node" / "node.sqlite", out / "node.log", number)
         found = find_instances(pacs, job.study_uid, calling_ae="DEMOMODALITY")
-        arrived = sorted({i.modality for i in found if i.modality in ("SEG", "SR")})
-        if arrived != ["SEG", "SR"]:
+        results = out / "node" / "results" / job.job
+        arrived = _arrived(results, {i.sop_instance_uid for i in found})
+        if not {"seg-binary", "sr-3d"} <= arrived:
             raise Unavailable(
                 f"the PACS holds {arrived or 'no result'} of the study, SEG and SR were expected"
             )
-        console.print(f"[green]The PACS now holds SEG and SR[/] of study {job.study_uid}")
-    results = out / "node" / "results" / job.job
+        console.print(f"[green]The PACS now holds {', '.join(sorted(arrived))}[/] of study {job.study_uid}")
     print_measurements(
         Measurements.from_dict(json.loads((results / "measurements.json").read_text())), as_json=False
     )
     for what, where in (
         ("Pictures", results / "pictures"),
         ("DICOM objects", results / "dicom"),
-        ("STL", results / "stl"),
         ("Label map", results / "labels.nii.gz"),
     ):
         print(f"{what:14}{where}")
     console.print(f"Done in {time.monotonic() - started:.0f} s. The node and the PACS are stopped.")
+
+
+def _arrived(results: Path, held: set[str]) -> set[str]:
+    """The products of a results folder of which the PACS holds every instance."""
+    objects = (read_done(results) or {"objects": {}})["objects"]
+    return {name for name, rows in objects.items() if rows and {r["sop_instance_uid"] for r in rows} <= held}
 
 
 def _fresh(out: Path) -> None:

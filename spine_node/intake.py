@@ -20,7 +20,7 @@ from spine_node.dicom.selection import is_complete, select
 from spine_node.dicom.series import read_headers
 from spine_node.errors import SeriesRefused
 from spine_node.inbox import Inbox, ReceivedSeries
-from spine_node.ledger import Ledger
+from spine_node.ledger import Job, Ledger
 from spine_node.logs import logger
 
 OVER = ("analysed", "delivered", "undelivered", "refused", "failed")
@@ -165,6 +165,13 @@ class Intake:
         log.warning(
             f"series_{state}", job=job, series_uid=series.series_uid, reason=reason, folder=str(folder)
         )
+
+
+def holds(inbox: Inbox, job: Job) -> bool:
+    """Whether the claim on the series is this job's: a later job's claim holds more instances."""
+    if job.series_uid not in inbox.claimed():
+        return False
+    return len(paths_of(inbox.claim(job.series_uid))) <= job.instances
 
 
 def paths_of(folder: Path) -> list[Path]:

@@ -17,6 +17,9 @@ import sqlalchemy as sa
 STATES = ("received", "analysing", "analysed", "delivered", "undelivered", "refused", "ignored", "failed")
 """Life of a job. The last five are ends; "undelivered" has at least one instance no peer took."""
 
+NOT_ANALYSED = ("refused", "failed")
+"""States of a job that a destination may be told of."""
+
 _metadata = sa.MetaData()
 
 _jobs = sa.Table(

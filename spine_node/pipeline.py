@@ -10,42 +10,68 @@ from dataclasses import dataclass, replace
 
 from pydicom import Dataset
 
-from spine_node.anatomy.landmarks import Spine
 from spine_node.anatomy.locate import locate
-from spine_node.dicom.checks import check_geometry, check_source, preflight
-from spine_node.dicom.seg import write_seg
+from spine_node.dicom.checks import check_source, preflight
+from spine_node.dicom.code_overrides import NO_OVERRIDES, CodeOverrides
+from spine_node.dicom.forms import Product
 from spine_node.dicom.series import ImageSeries, age_years_of, vertical_of
-from spine_node.dicom.sr import write_sr
 from spine_node.dicom.voxels import read_volume
 from spine_node.errors import LabelMapRefused
 from spine_node.imaging.volume import LabelMap, Volume
+from spine_node.objects import Findings
 from spine_node.parameters.measure import measure
-from spine_node.parameters.model import Measurements
 from spine_node.segmentation.pins import Pin
 from spine_node.segmentation.renaming import renamed
 from spine_node.segmentation.segmenter import Progress, Segmentation, Segmenter
 
+PLAIN = (Product("seg-binary"), Product("sr-3d", seg=Product("seg-binary")))
+"""What is made of a series unless more is asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Making:
+    """How results are made.
+
+    Attributes
+    ----------
+    software_version : str
+    products : sequence of Product
+        Which DICOM objects.
+    predecessors : sequence of Dataset
+        Headers of the earlier reports of this series, which the new ones supersede.
+    overrides : CodeOverrides
+        A hospital's codes in the place of ours.
+    """
+
+    software_version: str
+    products: Sequence[Product] = PLAIN
+    predecessors: Sequence[Dataset] = ()
+    overrides: CodeOverrides = NO_OVERRIDES
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Results:
-    """Everything made of one series; `results.write_results` puts it on disk."""
+    """Everything made of one series; `results.write_results` puts it on disk.
 
-    volume: Volume
-    segmentation: Segmentation
-    spine: Spine
-    measurements: Measurements
-    seg: Dataset
-    sr: Dataset
+    Attributes
+    ----------
+    findings : Findings
+    objects : dict of str to tuple of Dataset
+        The DICOM instances of each product, by its name.
+    """
+
+    findings: Findings
+    objects: dict[str, tuple[Dataset, ...]]
 
 
 def analyse(
     series: ImageSeries,
     segmenter: Segmenter,
-    software_version: str,
+    making: Making,
     progress: Progress | None = None,
     pins: Sequence[Pin] = (),
 ) -> Results:
-    """Segment and measure one series, and encode what was found as SEG and SR.
+    """Segment and measure one series, and encode what was found as SEG, SR and whatever else is wanted.
 
     Raises
     ------
@@ -57,11 +83,11 @@ def analyse(
     preflight(series.headers)
     volume = read_volume(series)
     segmentation = renamed(segmenter.segment(volume, progress), pins)
-    return _results(series, volume, segmentation, software_version)
+    return _results(series, volume, segmentation, making)
 
 
 def rename(
-    series: ImageSeries, segmentation: Segmentation, seg: Dataset, software_version: str, pins: Sequence[Pin]
+    series: ImageSeries, segmentation: Segmentation, seg: Dataset, making: Making, pins: Sequence[Pin]
 ) -> Results:
     """The results of a series under the names that follow from the pins: no net runs.
 
@@ -73,7 +99,7 @@ def rename(
     seg : Dataset
         The SEG of it, which says of which images it was made: an equal grid is no proof that the
         patient is the same. Pixels are not needed.
-    software_version : str
+    making : Making
     pins : sequence of Pin
 
     Raises
@@ -95,12 +121,10 @@ def rename(
         )
     # NIfTI keeps positions in single precision: those of the series are exact.
     there = replace(segmentation, label_map=LabelMap(series.grid, label_map.labels))
-    return _results(series, read_volume(series), renamed(there, pins), software_version)
+    return _results(series, read_volume(series), renamed(there, pins), making)
 
 
-def _results(
-    series: ImageSeries, volume: Volume, segmentation: Segmentation, software_version: str
-) -> Results:
+def _results(series: ImageSeries, volume: Volume, segmentation: Segmentation, making: Making) -> Results:
     spine = locate(segmentation.label_map, vertical_of(series), volume)
     measured = measure(spine, age_years_of(series))
     measurements = replace(
@@ -108,7 +132,14 @@ def _results(
         quality=measured.quality + segmentation.quality,
         levels=segmentation.level_identification,
     )
-    seg = write_seg(series, segmentation, software_version=software_version)
-    check_geometry(seg, segmentation.label_map)
-    sr = write_sr(series, measurements, seg, segmentation, software_version=software_version)
-    return Results(volume, segmentation, spine, measurements, seg, sr)
+    findings = Findings(
+        series,
+        volume,
+        segmentation,
+        spine,
+        measurements,
+        making.software_version,
+        tuple(making.predecessors),
+        making.overrides,
+    )
+    return Results(findings, findings.objects(making.products))

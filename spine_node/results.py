@@ -1,6 +1,8 @@
 """The results folder of one analysis: written whole or not at all.
 
-labels.nii.gz  naming.json  measurements.json  dicom/{seg,sr}.dcm  pictures/*.png  stl/*.stl  done.json
+labels.nii.gz  naming.json  measurements.json  dicom/PRODUCT.dcm  pictures/*.png  stl/*.stl  done.json
+
+Of a series that was not analysed it holds dicom/notice.dcm alone, if somebody wants to be told.
 """
 
 from __future__ import annotations
@@ -8,9 +10,11 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spine_node.dicom.forms import NOTICE, Kind
 from spine_node.errors import LabelMapRefused, Refused
 
 if TYPE_CHECKING:
@@ -35,11 +39,15 @@ def require_replaceable(out: Path) -> None:
         raise Refused(f"{out} holds something else than results; nothing was written. Name another folder.")
 
 
-def write_results(results: Results, out: Path) -> dict[str, Any]:
+def write_results(results: Results, out: Path, *, stl: bool = True) -> dict[str, Any]:
     """Write every result of one series into `out`, replacing what stood there.
 
-    The folder is filled beside its place and renamed, so that a reader, or a re-run after a kill,
-    never meets half of it.
+    Parameters
+    ----------
+    results : Results
+    out : Path
+    stl : bool
+        Surfaces as files too, which take longer than all else: `spine-node print` makes them later.
 
     Returns
     -------
@@ -52,35 +60,49 @@ def write_results(results: Results, out: Path) -> dict[str, Any]:
         If `out` holds something else than results.
     """
     # Here, not above: the main process reads done.json and must start without these.
-    from spine_node.dicom.pictures import write_pictures
-    from spine_node.dicom.stl import write_stl
     from spine_node.nifti import write_label_map
+    from spine_node.pictures.pictures import write_png
+    from spine_node.printing.files import write_stl
     from spine_node.segmentation.naming_file import naming_path, write_naming
 
+    found = results.findings
+
+    def fill(folder: Path) -> None:
+        write_label_map(found.segmentation.label_map, folder / "labels.nii.gz")
+        write_naming(found.segmentation, naming_path(folder / "labels.nii.gz"))
+        (folder / "measurements.json").write_text(found.measurements.to_json())
+        write_png(found.pictures, folder / "pictures")
+        if stl:
+            write_stl(found.surfaces, folder / "stl")
+
+    return _write_whole(out, found.series.study_uid, results.objects, fill)
+
+
+def write_notice(notice: Dataset, out: Path) -> dict[str, Any]:
+    """Write the picture that says why a series was not analysed, as `write_results` would."""
+    return _write_whole(out, str(notice.StudyInstanceUID), {NOTICE: (notice,)}, lambda _folder: None)
+
+
+def _write_whole(
+    out: Path,
+    study_uid: str,
+    objects: Mapping[str, Sequence[Dataset]],
+    fill: Callable[[Path], None],
+) -> dict[str, Any]:
+    """A results folder of DICOM objects and whatever `fill` puts beside them.
+
+    It is filled beside its place and renamed, so that a reader, or a re-run after a kill, never meets
+    half of it.
+    """
     require_replaceable(out)
     out = out.resolve()  # "." has no name to put another beside
     partial = out.with_name(out.name + ".partial")
     shutil.rmtree(partial, ignore_errors=True)
     (partial / "dicom").mkdir(parents=True)
-    write_label_map(results.segmentation.label_map, partial / "labels.nii.gz")
-    write_naming(results.segmentation, naming_path(partial / "labels.nii.gz"))
-    (partial / "measurements.json").write_text(results.measurements.to_json())
-    for name, dataset in (("seg", results.seg), ("sr", results.sr)):
-        dataset.save_as(partial / "dicom" / f"{name}.dcm", enforce_file_format=True)
-    write_pictures(
-        results.volume,
-        results.segmentation.label_map,
-        results.spine,
-        results.measurements,
-        partial / "pictures",
-    )
-    write_stl(results.segmentation.label_map, partial / "stl")
+    fill(partial)
     done = {
-        "study_uid": str(results.seg.StudyInstanceUID),
-        "objects": {
-            name: {"sop_instance_uid": str(ds.SOPInstanceUID), "sop_class_uid": str(ds.SOPClassUID)}
-            for name, ds in (("seg", results.seg), ("sr", results.sr))
-        },
+        "study_uid": study_uid,
+        "objects": {name: _save(name, instances, partial / "dicom") for name, instances in objects.items()},
     }
     (partial / DONE).write_text(json.dumps(done, indent=2) + "\n")
     _sync_tree(partial)
@@ -92,6 +114,22 @@ def write_results(results: Results, out: Path) -> dict[str, Any]:
     _sync_directory(out.parent)
     shutil.rmtree(older, ignore_errors=True)
     return done
+
+
+def _save(name: str, instances: Sequence[Dataset], folder: Path) -> list[dict[str, str]]:
+    """Write the instances of one product; give what done.json says of each."""
+    rows = []
+    for number, instance in enumerate(instances, start=1):
+        file = f"{name}.dcm" if len(instances) == 1 else f"{name}-{number}.dcm"
+        instance.save_as(folder / file, enforce_file_format=True)
+        rows.append(
+            {
+                "file": f"{folder.name}/{file}",
+                "sop_instance_uid": str(instance.SOPInstanceUID),
+                "sop_class_uid": str(instance.SOPClassUID),
+            }
+        )
+    return rows
 
 
 def write_labels(segmentation: Segmentation, path: Path) -> None:
@@ -114,33 +152,47 @@ def write_labels(segmentation: Segmentation, path: Path) -> None:
     naming_path(partial).replace(naming_path(path))
 
 
-def read_seg_header(out: Path) -> Dataset:
-    """The SEG of a results folder without its pixels: of which images the results were made.
+def read_headers_of(out: Path, kind: Kind) -> list[Dataset]:
+    """Every instance of one kind in a results folder, in all forms it was made in, without pixels.
 
     Raises
     ------
     LabelMapRefused
-        If it is not there or cannot be read.
+        If there is none, or one cannot be read.
     """
     import pydicom
     from pydicom.errors import InvalidDicomError
 
-    path = out / "dicom" / "seg.dcm"
+    made = (read_done(out) or {"objects": {}})["objects"]
+    rows = [row for name, rows in made.items() if name.startswith(f"{kind}-") for row in rows]
+    if not rows:
+        raise LabelMapRefused(f"{out} holds no {kind.upper()} of complete results. Nothing was renamed.")
     try:
-        return pydicom.dcmread(path, stop_before_pixels=True)
+        return [pydicom.dcmread(out / row["file"], stop_before_pixels=True) for row in rows]
     except (OSError, InvalidDicomError) as error:
         raise LabelMapRefused(
-            f"{path} cannot be read: {error}. Without it nobody knows of which series these results are. "
-            "Nothing was renamed."
+            f"the {kind.upper()} of {out} cannot be read: {error}. Without it nobody knows of which series "
+            "these results are. Nothing was renamed."
         ) from error
 
 
 def read_done(out: Path) -> dict[str, Any] | None:
-    """The contents of done.json, or None when the folder is not complete."""
+    """The contents of done.json, or None when the folder is not complete.
+
+    Returns
+    -------
+    dict
+        "study_uid", and "objects": by product, for each instance "file" (relative to the folder),
+        "sop_instance_uid" and "sop_class_uid".
+    """
     try:
         done: dict[str, Any] = json.loads((out / DONE).read_text())
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return None
+    for before, name in (("seg", "seg-binary"), ("sr", "sr-3d")):  # as version 0.2 wrote it
+        if before in done["objects"]:
+            row = done["objects"].pop(before)
+            done["objects"][name] = [{"file": f"dicom/{before}.dcm", **row}]
     return done
 
 

@@ -1,6 +1,7 @@
 """The durable workflows: analyse a job, deliver its results to every peer. The only home of DBOS.
 
     claim ──► analyse (one at a time, in the worker process) ──► deliver (one a peer, retried for days)
+    refusal ──► notify (in the worker process, if a peer wants to be told) ──► deliver
 
 A workflow's id is derived from its job, so that enqueuing the same job twice is the same workflow,
 and a job whose process was killed runs again from its last finished step, under the same id.
@@ -53,6 +54,9 @@ class Work:
         Takes a job and a peer's name, sends every object once. Raises PeerUnavailable.
     give_up : callable
         Takes a job, a peer's name and the last reason: writes the ledger.
+    notify : callable
+        Takes a job that was not analysed, writes the picture that says so and returns the names of the
+        peers to deliver it to.
     """
 
     analyse: Callable[[str], list[str]]
@@ -60,6 +64,12 @@ class Work:
     fail: Callable[[str, str], None]
     deliver: Callable[[str, str], None]
     give_up: Callable[[str, str, str], None]
+    notify: Callable[[str], list[str]]
+
+
+def not_here(*_: str) -> list[str]:
+    """In the place of work whose queue a process does not serve."""
+    raise AssertionError("this process does not serve that queue")
 
 
 class Engine:
@@ -91,7 +101,7 @@ class Engine:
             "notification_listener_polling_interval_sec": 0.25,
         }
         DBOS(config=config)
-        self._analyse, self._deliver = _register(work, give_up_s)
+        self._analyse, self._notify = _register(work, give_up_s)
         DBOS.listen_queues(queues)
 
     def start(self) -> None:
@@ -109,6 +119,11 @@ class Engine:
         """Have a job analysed and delivered; enqueuing it again changes nothing."""
         with SetWorkflowID(f"analyse:{job}"):
             DBOS.enqueue_workflow(ANALYSE, self._analyse, job)
+
+    def enqueue_notice(self, job: str) -> None:
+        """Have a notice of a job that was not analysed made and delivered; again changes nothing."""
+        with SetWorkflowID(f"notice:{job}"):
+            DBOS.enqueue_workflow(ANALYSE, self._notify, job)
 
     def lost_jobs(self) -> dict[str, str]:
         """Jobs that the engine runs no more although their work did not end them, and why, in words."""
@@ -153,6 +168,14 @@ def _register(work: Work, give_up_s: float) -> tuple[Callable[..., Any], Callabl
             work.fail(job, trace)
             return {"peers": []}
 
+    @DBOS.step(name="notify.step.v1")
+    def notify_step(job: str) -> dict[str, Any]:
+        try:
+            return {"peers": work.notify(job)}
+        except Exception:  # noqa: BLE001 - the series itself is kept, and the ledger says why
+            log.error("notice_failed", job=job, traceback=traceback.format_exc())
+            return {"peers": []}
+
     @DBOS.step(name="deliver.step.v1")
     def deliver_step(job: str, peer: str) -> str:
         try:
@@ -190,4 +213,9 @@ def _register(work: Work, give_up_s: float) -> tuple[Callable[..., Any], Callabl
         for peer in analyse_step(job)["peers"]:
             enqueue_delivery(job, peer, 0, 0.0, 0.0)
 
-    return analyse, deliver
+    @DBOS.workflow(name="notify.v1", max_recovery_attempts=MAX_KILLS)
+    def notify(job: str) -> None:
+        for peer in notify_step(job)["peers"]:
+            enqueue_delivery(job, peer, 0, 0.0, 0.0)
+
+    return analyse, notify

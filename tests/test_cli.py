@@ -11,7 +11,10 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from pynetdicom import AE
 
+from spine_node.dicom.forms import CONTEXT_OF
+from spine_node.network.contexts import IMPLICIT_LITTLE, VERIFICATION
 from spine_node.nifti import write_label_map
 from tests.anatomy.voxel_spine import voxel_spine
 from tests.conftest import make_ct
@@ -183,6 +186,33 @@ def test_a_destination_that_does_not_answer_is_told_by_check(tmp_path: Path) -> 
         run = spine_node("check", "--config", tmp_path / "site.toml")
     assert run.returncode == FAILED
     assert "DOES NOT ANSWER" in run.stdout
+
+
+def test_check_says_what_each_destination_will_get(tmp_path: Path) -> None:
+    """Before going live: which form of each result its PACS takes, and what it takes in no form."""
+    pacs = AE("PACS")
+    for sop_class in (VERIFICATION, CONTEXT_OF["seg-binary"][0], CONTEXT_OF["sr-comprehensive"][0]):
+        pacs.add_supported_context(sop_class, [IMPLICIT_LITTLE])
+    server = pacs.start_server(("127.0.0.1", 0), block=False)
+    try:
+        peer = f'[[destinations]]\nae_title = "PACS"\nhost = "127.0.0.1"\nport = {server.server_address[1]}\n'
+        (tmp_path / "site.toml").write_text(peer + 'name = "pacs"\nprofile = "ohif"\nnotices = true\n')
+        run = spine_node("check", "--config", tmp_path / "site.toml")
+        assert run.returncode == 0, run.stdout + run.stderr
+        said = [line.strip() for line in run.stdout.splitlines()]
+        assert "profile ohif; told of series that are not analysed" in said
+        assert "seg-binary, as it takes no seg-labelmap" in said
+        assert "sr-comprehensive, as it takes no sr-3d" in said
+        assert "takes no key-images" in said
+
+        own = tmp_path / "own.toml"
+        own.write_text('name = "A"\nwhy = "B"\n[[results]]\nforms = ["seg-labelmap"]\n')
+        (tmp_path / "site.toml").write_text(peer + f'name = "pacs"\nprofile = "{own}"\n')
+        run = spine_node("check", "--config", tmp_path / "site.toml")
+        assert run.returncode == FAILED
+        assert "TAKES NO seg-labelmap" in run.stdout
+    finally:
+        server.shutdown()
 
 
 def test_a_node_whose_port_is_taken_ends_and_says_so(tmp_path: Path) -> None:

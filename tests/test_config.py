@@ -149,7 +149,7 @@ DESTINATION = "[[destinations]]\nname = 'pacs'\nae_title = 'PACS'\nhost = 'pacs'
         (DESTINATION, "[[destinations]] number 1"),
         (DESTINATION + "port = 0\n", "port 0 is not between 1 and 65535"),
         (DESTINATION + "port = 1\nresult = ['seg']\n", "result is not a key; did you mean results?"),
-        (DESTINATION + "port = 1\nresults = ['sg']\n", "should be 'seg' or 'sr' (it says 'sg')"),
+        (DESTINATION + "port = 1\nresults = ['sg']\n", "'presentation' or 'stl' (it says 'sg')"),
         (DESTINATION + "port = 1\nanswer_timeout_s = 0\n", "leaves no time to answer"),
         ((DESTINATION + "port = 1\n") * 2, "two destinations are named pacs"),
     ],

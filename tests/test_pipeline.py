@@ -22,11 +22,14 @@ from spine_node.dicom.series import ImageSeries, read_series
 from spine_node.dicom.sr import read_sr
 from spine_node.errors import LabelMapRefused, PinRefused
 from spine_node.parameters.model import Measurements
-from spine_node.results import read_seg_header, write_labels, write_results
+from spine_node.profiles import load_profile
+from spine_node.results import read_done, read_headers_of, write_labels, write_results
 from spine_node.segmentation.pins import Pin, pin_of
 from spine_node.segmentation.renaming import renamed
 from tests.dicom.small_series import grid_of, write_series
 from tests.segmentation.named_toy import ToySegmenter, named_toy
+
+PLAIN = pipeline.Making("9.9")
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +47,8 @@ def series(series_folder: Path) -> ImageSeries:
 @pytest.fixture(scope="module")
 def first_results(series: ImageSeries, tmp_path_factory: pytest.TempPathFactory) -> Path:
     out = tmp_path_factory.mktemp("first") / "results"
-    write_results(pipeline.analyse(series, ToySegmenter(), "9.9"), out)
+    making = pipeline.Making("9.9", load_profile("generic").best())
+    write_results(pipeline.analyse(series, ToySegmenter(), making), out)
     return out
 
 
@@ -68,13 +72,16 @@ def test_how_sure_the_levels_are_stands_in_every_result(results: Path) -> None:
     assert levels is not None
     assert (levels.uncertain, levels.margin_nats) == (naming["uncertain"], naming["margin_nats"])
     assert levels.next_best == naming["hypotheses"][1]["words"]
-    assert read_sr(pydicom.dcmread(results / "dicom" / "sr.dcm")).levels == levels
+    assert read_sr(pydicom.dcmread(results / "dicom" / "sr-3d.dcm")).levels == levels
 
 
 def test_results_are_renamed_whole_without_a_net(
     results: Path, series_folder: Path, series: ImageSeries
 ) -> None:
-    before = {name: pydicom.dcmread(results / "dicom" / f"{name}.dcm") for name in ("seg", "sr")}
+    before = {
+        name: pydicom.dcmread(results / "dicom" / f"{name}.dcm")
+        for name in ("seg-binary", "sr-3d", "report-pdf")
+    }
     rotation = {p.level: p.value for p in measured(results).parameters if p.key == "AVR"}
     run = spine_node("rename", results, "--pin", "L5=L4", "--series", series_folder, "--json")
     assert run.returncode == 0, run.stderr
@@ -85,7 +92,7 @@ def test_results_are_renamed_whole_without_a_net(
     assert "numbering anomaly: six lumbar vertebrae" in found.quality
     assert found.get("AVR", "L5").value == pytest.approx(rotation["L4"])  # type: ignore[union-attr]
     labels = nifti.read_label_map(results / "labels.nii.gz")
-    stored = read_seg(results / "dicom" / "seg.dcm", series.grid, whole="body").labels
+    stored = read_seg(results / "dicom" / "seg-binary.dcm", series.grid, whole="body").labels
     sixth = VERTEBRA_VALUES["L6"]
     assert np.array_equal(stored == sixth, np.isin(labels.labels, [sixth, sixth + POSTERIOR_OFFSET]))
     for name, old in before.items():
@@ -94,19 +101,59 @@ def test_results_are_renamed_whole_without_a_net(
         assert new.SOPInstanceUID != old.SOPInstanceUID
         assert new.SeriesInstanceUID != old.SeriesInstanceUID
         assert new.SeriesDescription == f"{old.SeriesDescription}, levels fixed by a person"
+    (replaced,) = pydicom.dcmread(results / "dicom" / "sr-3d.dcm").PredecessorDocumentsSequence
+    (old_series,) = replaced.ReferencedSeriesSequence
+    assert old_series.ReferencedSOPSequence[0].ReferencedSOPInstanceUID == before["sr-3d"].SOPInstanceUID
     assert (results / "stl" / "L6.stl").exists()
+
+
+def test_every_object_of_the_profile_is_there_and_listed(results: Path) -> None:
+    done = read_done(results)
+    assert done is not None
+    listed = {row["file"]: row for rows in done["objects"].values() for row in rows}
+    there = sorted(path.relative_to(results).as_posix() for path in (results / "dicom").iterdir())
+    assert sorted(listed) == there
+    assert set(done["objects"]) == {"seg-binary", "sr-3d", "key-images", "key-object", "report-pdf"}
+    for file, row in listed.items():
+        header = pydicom.dcmread(results / file, stop_before_pixels=True)
+        assert (header.SOPInstanceUID, header.SOPClassUID) == (row["sop_instance_uid"], row["sop_class_uid"])
+        assert header.StudyInstanceUID == done["study_uid"]
+
+
+def test_results_of_an_earlier_version_are_still_known(tmp_path: Path) -> None:
+    """An upgrade while deliveries are open: the folder's names are those of version 0.2."""
+    row = {"sop_instance_uid": "1.2", "sop_class_uid": "1.3"}
+    (tmp_path / "done.json").write_text(json.dumps({"study_uid": "1", "objects": {"seg": row, "sr": row}}))
+    done = read_done(tmp_path)
+    assert done is not None
+    assert done["objects"]["seg-binary"] == [{"file": "dicom/seg.dcm", **row}]
+    assert done["objects"]["sr-3d"] == [{"file": "dicom/sr.dcm", **row}]
+
+
+def test_the_same_series_gives_the_same_bytes(series: ImageSeries, results: Path, tmp_path: Path) -> None:
+    """So that a job that is done again after a kill sends what it has sent before."""
+    making = pipeline.Making("9.9", load_profile("generic").best())
+    write_results(pipeline.analyse(series, ToySegmenter(), making), tmp_path / "again")
+    assert contents(tmp_path / "again" / "dicom") == contents(results / "dicom")
 
 
 def test_pinning_at_once_and_later_is_the_same(series: ImageSeries, results: Path, tmp_path: Path) -> None:
     pins = [pin_of("L5=L4")]
-    write_results(pipeline.analyse(series, ToySegmenter(), "9.9", pins=pins), tmp_path / "at once")
+    write_results(pipeline.analyse(series, ToySegmenter(), PLAIN, pins=pins), tmp_path / "at once")
     at_once = measured(tmp_path / "at once").to_dict()
-    later = pipeline.rename(series, pipeline_segmentation(results), read_seg_header(results), "9.9", pins)
-    assert later.measurements.quality == tuple(at_once["quality"])
-    assert [p.key for p in later.measurements.parameters] == [p["key"] for p in at_once["parameters"]]
-    stored = pydicom.dcmread(tmp_path / "at once" / "dicom" / "seg.dcm")
-    assert later.seg.SOPInstanceUID == stored.SOPInstanceUID
-    assert np.array_equal(later.seg.pixel_array, stored.pixel_array)
+    later = pipeline.rename(series, pipeline_segmentation(results), seg_header(results), PLAIN, pins)
+    assert later.findings.measurements.quality == tuple(at_once["quality"])
+    assert [p.key for p in later.findings.measurements.parameters] == [
+        p["key"] for p in at_once["parameters"]
+    ]
+    stored = pydicom.dcmread(tmp_path / "at once" / "dicom" / "seg-binary.dcm")
+    (seg,) = later.objects["seg-binary"]
+    assert seg.SOPInstanceUID == stored.SOPInstanceUID
+    assert np.array_equal(seg.pixel_array, stored.pixel_array)
+
+
+def seg_header(results: Path) -> pydicom.Dataset:
+    return read_headers_of(results, "seg")[0]
 
 
 def pipeline_segmentation(results: Path):  # type: ignore[no-untyped-def]
@@ -119,15 +166,15 @@ def pipeline_segmentation(results: Path):  # type: ignore[no-untyped-def]
 def test_results_of_another_series_and_impossible_pins_are_refused(
     results: Path, series: ImageSeries, tmp_path: Path
 ) -> None:
-    segmentation, seg = pipeline_segmentation(results), read_seg_header(results)
+    segmentation, seg = pipeline_segmentation(results), seg_header(results)
     write_series(tmp_path / "part", grid_of())
     with pytest.raises(LabelMapRefused, match="20 images, 20 are among the 100 that"):
-        pipeline.rename(read_series(tmp_path / "part"), segmentation, seg, "9.9", [pin_of("L5=L4")])
+        pipeline.rename(read_series(tmp_path / "part"), segmentation, seg, PLAIN, [pin_of("L5=L4")])
     _, elsewhere = named_toy(grid_of(spacing=(4.0, 4.0, 4.0), shape=series.grid.shape))
     with pytest.raises(LabelMapRefused, match="is not on the grid of series"):
-        pipeline.rename(series, elsewhere, seg, "9.9", [pin_of("L5=L4")])
+        pipeline.rename(series, elsewhere, seg, PLAIN, [pin_of("L5=L4")])
     with pytest.raises(PinRefused, match="no spine can be named so"):
-        pipeline.rename(series, segmentation, seg, "9.9", [pin_of("L5=L4"), pin_of("T8=L5")])
+        pipeline.rename(series, segmentation, seg, PLAIN, [pin_of("L5=L4"), pin_of("T8=L5")])
 
 
 def contents(folder: Path) -> dict[Path, str]:
@@ -155,7 +202,7 @@ def test_another_patients_series_on_the_same_grid_never_gets_these_results(
 @pytest.mark.parametrize(
     ("edit", "words"),
     [
-        (lambda folder: (folder / "dicom" / "seg.dcm").unlink(), "nobody knows of which series"),
+        (lambda folder: (folder / "dicom" / "seg-binary.dcm").unlink(), "nobody knows of which series"),
         (
             lambda folder: write_labels_alone(folder, [pin_of("L5=L4")]),
             "the label map shows L6, but naming.json",

@@ -65,6 +65,8 @@ def test_every_command_teaches(tmp_path: Path) -> None:
         "annotate",
         "check",
         "demo",
+        "report",
+        "print",
     ):
         assert command in help_text
         own = subprocess.run(

@@ -53,16 +53,23 @@ def deliver(job, peer):
         raise PeerUnavailable("no answer for long")
     write("delivered", job, peer)
 
+def notify(job):
+    write("notify", job)
+    if job.startswith("notice-bug"):
+        raise ZeroDivisionError("a bug")
+    return ["pacs"]
+
 work = workflows.Work(
     analyse=analyse, refuse=lambda job, reason: write("refused", job, reason),
     fail=lambda job, trace: write("failed", job, trace.splitlines()[-1]),
     deliver=deliver, give_up=lambda job, peer, reason: write("gave-up", job, peer, reason),
+    notify=notify,
 )
 queue = workflows.ANALYSE if role == "worker" else workflows.DELIVER
 engine = workflows.Engine(database_url(folder / "db.sqlite"), f"host:{role}", work, (queue,), 3.0)
 engine.start()
 for job in jobs:
-    engine.enqueue_analysis(job)
+    (engine.enqueue_notice if job.startswith("notice") else engine.enqueue_analysis)(job)
 write("started", role)
 end = time.monotonic() + 300
 while time.monotonic() < end and not (folder / "stop").exists():
@@ -121,6 +128,15 @@ def test_a_refusal_and_a_bug_end_their_jobs_and_not_the_worker(roles: Roles) -> 
     roles.await_line("delivered good pacs")
     assert "refused unusable a slice is missing" in roles.diary()
     assert "failed bug ZeroDivisionError: a bug" in roles.diary()
+
+
+def test_a_notice_is_made_by_the_worker_and_delivered_once(roles: Roles) -> None:
+    roles.start("node", "notice", "notice", "notice-bug", "good")
+    roles.start("worker")
+    for line in ("delivered notice pacs", "delivered good pacs"):
+        roles.await_line(line)
+    assert roles.diary().count("notify notice") == 1
+    assert not [line for line in roles.diary() if line.startswith("deliver notice-bug")]
 
 
 def test_a_killed_worker_does_its_job_again_and_delivers_one_result(roles: Roles) -> None:

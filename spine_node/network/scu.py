@@ -8,7 +8,7 @@ which changes nothing at a peer that has it already.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -31,7 +31,7 @@ from spine_node.network.statuses import Status, in_words, is_transient, is_warni
 _config.STORE_SEND_CHUNKED_DATASET = True
 
 _UNCOMPRESSED = (EXPLICIT_LITTLE, IMPLICIT_LITTLE, DEFLATED_LITTLE)
-_CONTEXTS_PER_ASSOCIATION = 128  # PS3.8 9.3.2.2: their ids are the odd numbers below 256
+_MOST_CONTEXTS = 128  # PS3.8 9.3.2.2: their ids are the odd numbers below 256
 
 OutcomeName = Literal["stored", "warning", "refused", "not accepted"]
 
@@ -65,6 +65,31 @@ class Outcome:
         return self.name in ("stored", "warning")
 
 
+@dataclass(frozen=True, slots=True)
+class Alternative:
+    """One form of a result.
+
+    Attributes
+    ----------
+    name : str
+    paths : tuple of Path
+        Its instances: all of them, or another form.
+    beside : str
+        The alternative of an earlier offer that this one refers to; "" for none.
+    """
+
+    name: str
+    paths: tuple[Path, ...]
+    beside: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """A result in one or more forms, the best first: the peer gets the first that it takes."""
+
+    alternatives: tuple[Alternative, ...]
+
+
 def send(peer: Peer, paths: Sequence[Path], calling_ae: str) -> tuple[Outcome, ...]:
     """Send DICOM files to a peer; one outcome a file, in their order.
 
@@ -76,26 +101,50 @@ def send(peer: Peer, paths: Sequence[Path], calling_ae: str) -> tuple[Outcome, .
     FileNotFoundError, ValueError
         If a file is absent, or is no DICOM file with File Meta Information.
     """
-    files = [_File.read(path) for path in paths]
-    outcomes: dict[Path, Outcome] = {}
-    for batch, contexts in _batches(files):
+    return tuple(send_offers(peer, [Offer((Alternative(path.name, (path,)),)) for path in paths], calling_ae))
+
+
+def send_offers(
+    peer: Peer, offers: Sequence[Offer], calling_ae: str, taken: Iterable[str] = ()
+) -> Iterator[Outcome]:
+    """Send each result in the first form that the peer takes, over one association if its contexts suffice.
+
+    A form is passed over when the peer accepts no context for one of its instances, and left behind when
+    it refuses one by status; both are outcomes, and the next form goes. Forms that refer to another one
+    (`Alternative.beside`) go only where that was taken, if any of them can.
+
+    Parameters
+    ----------
+    peer : Peer
+    offers : sequence of Offer
+        What is referred to comes before what refers to it.
+    calling_ae : str
+    taken : iterable of str
+        Names of alternatives that the peer has from earlier attempts.
+
+    Yields
+    ------
+    Outcome
+        One for each instance that was sent or passed over, at once.
+
+    Raises
+    ------
+    PeerUnavailable, FileNotFoundError, ValueError
+        As `send`.
+    """
+    files = {path: _File.read(path) for offer in offers for a in offer.alternatives for path in a.paths}
+    if not files:
+        return
+    has = set(taken)
+    for batch in _batches(offers, files):
+        concerned = [files[path] for offer in batch for a in offer.alternatives for path in a.paths]
         try:
-            with associated(peer, calling_ae, contexts) as association:
-                for file in batch:
-                    outcomes[file.path] = _send_one(association, peer, file)
+            with associated(peer, calling_ae, _contexts(concerned)) as association:
+                for offer in batch:
+                    yield from _logged(peer, _send_offer(association, peer, offer, files, has))
         except NotAcceptedError as answer:
-            for file in batch:
-                outcomes[file.path] = Outcome(file.sop_uid, "not accepted", None, str(answer))
-    for outcome in outcomes.values():
-        write = log.info if outcome.name == "stored" else log.warning
-        write(
-            "instance_sent",
-            peer=peer.name,
-            outcome=outcome.name,
-            detail=outcome.detail,
-            sop_instance_uid=outcome.sop_instance_uid,
-        )
-    return tuple(outcomes[file.path] for file in files)
+            rejected = (Outcome(file.sop_uid, "not accepted", None, str(answer)) for file in concerned)
+            yield from _logged(peer, rejected)
 
 
 def echo(peer: Peer, calling_ae: str) -> None:
@@ -115,6 +164,26 @@ def echo(peer: Peer, calling_ae: str) -> None:
         raise PeerUnavailable(str(answer)) from answer
     if status.Status != Status.SUCCESS:
         raise PeerUnavailable(f"{peer} answered C-ECHO with {in_words(status.Status)}")
+
+
+def takes(peer: Peer, pairs: Iterable[tuple[str, str]], calling_ae: str) -> set[tuple[str, str]]:
+    """Which pairs of SOP class and transfer syntax a peer takes from us; nothing is sent.
+
+    An uncompressed pair counts when the peer takes the class in any uncompressed syntax, as `send` would.
+
+    Raises
+    ------
+    PeerUnavailable
+        If it cannot be reached, or does not answer.
+    """
+    offered = {pair: _with_substitutes(*pair) for pair in pairs}
+    contexts = [build_context(*each) for each in dict.fromkeys(p for s in offered.values() for p in s)]
+    try:
+        with associated(peer, calling_ae, contexts) as association:
+            accepted = _accepted(association)
+    except NotAcceptedError:
+        return set()
+    return {pair for pair, each in offered.items() if accepted.intersection(each)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,32 +210,82 @@ class _File:
     @property
     def contexts(self) -> tuple[tuple[str, str], ...]:
         """Contexts to offer, each with one syntax, so that the peer answers for each."""
-        others = _UNCOMPRESSED[:2] if self.transfer_syntax in _UNCOMPRESSED else ()
-        return tuple((self.sop_class_uid, ts) for ts in dict.fromkeys((self.transfer_syntax, *others)))
+        return _with_substitutes(self.sop_class_uid, self.transfer_syntax)
 
 
-def _batches(files: Sequence[_File]) -> Iterator[tuple[list[_File], list[PresentationContext]]]:
-    """Files by association: each offers as many contexts as the standard allows."""
-    batch: list[_File] = []
-    offered: dict[tuple[str, str], None] = {}
-    for file in files:
-        more = offered | dict.fromkeys(file.contexts)
-        if len(more) > _CONTEXTS_PER_ASSOCIATION:
-            yield batch, [build_context(*pair) for pair in offered]
-            batch, more = [], dict.fromkeys(file.contexts)
-        batch.append(file)
-        offered = more
-    if batch:
-        yield batch, [build_context(*pair) for pair in offered]
+def _batches(offers: Sequence[Offer], files: Mapping[Path, _File]) -> Iterator[list[Offer]]:
+    """Offers by association, as each has room for so many contexts."""
+    batch: list[Offer] = []
+    pairs: set[tuple[str, str]] = set()
+    for offer in offers:
+        own = {pair for a in offer.alternatives for path in a.paths for pair in files[path].contexts}
+        if batch and len(pairs | own) > _MOST_CONTEXTS:
+            yield batch
+            batch, pairs = [], set()
+        batch.append(offer)
+        pairs |= own
+    yield batch
+
+
+def _contexts(files: Iterable[_File]) -> list[PresentationContext]:
+    pairs = dict.fromkeys(pair for file in files for pair in file.contexts)
+    return [build_context(*pair) for pair in pairs]
+
+
+def _send_offer(
+    association: Association, peer: Peer, offer: Offer, files: Mapping[Path, _File], taken: set[str]
+) -> Iterator[Outcome]:
+    fitting = [a for a in offer.alternatives if not a.beside or a.beside in taken]
+    for alternative in fitting or offer.alternatives:
+        wanted = [files[path] for path in alternative.paths]
+        unwelcome = [file for file in wanted if not _usable(association, file)]
+        if unwelcome:
+            # all or nothing: the whole result goes in the next form
+            whose = f"{peer} accepts no context for SOP class {unwelcome[0].sop_class_uid}"
+            detail = f"{whose} in {unwelcome[0].transfer_syntax}"
+            yield from (Outcome(file.sop_uid, "not accepted", None, detail) for file in wanted)
+            continue
+        stored = True
+        for file in wanted:
+            outcome = _send_one(association, peer, file)
+            stored = stored and outcome.stored
+            yield outcome
+        if stored:
+            taken.add(alternative.name)
+            return
+
+
+def _usable(association: Association, file: _File) -> tuple[str, str] | None:
+    accepted = _accepted(association)
+    return next((pair for pair in file.contexts if pair in accepted), None)
+
+
+def _accepted(association: Association) -> set[tuple[str, str]]:
+    return {(str(c.abstract_syntax), str(c.transfer_syntax[0])) for c in association.accepted_contexts}
+
+
+def _with_substitutes(sop_class_uid: str, transfer_syntax: str) -> tuple[tuple[str, str], ...]:
+    """A context, and those that will do as well: uncompressed syntaxes can be re-encoded."""
+    others = _UNCOMPRESSED[:2] if transfer_syntax in _UNCOMPRESSED else ()
+    return tuple((sop_class_uid, ts) for ts in dict.fromkeys((transfer_syntax, *others)))
+
+
+def _logged(peer: Peer, outcomes: Iterable[Outcome]) -> Iterator[Outcome]:
+    for outcome in outcomes:
+        write = log.info if outcome.name == "stored" else log.warning
+        write(
+            "instance_sent",
+            peer=peer.name,
+            outcome=outcome.name,
+            detail=outcome.detail,
+            sop_instance_uid=outcome.sop_instance_uid,
+        )
+        yield outcome
 
 
 def _send_one(association: Association, peer: Peer, file: _File) -> Outcome:
-    accepted = {(str(c.abstract_syntax), str(c.transfer_syntax[0])) for c in association.accepted_contexts}
-    usable = [pair for pair in file.contexts if pair in accepted]
-    if not usable:
-        detail = f"{peer} accepts no context for SOP class {file.sop_class_uid} in {file.transfer_syntax}"
-        return Outcome(file.sop_uid, "not accepted", None, detail)
-    verbatim = usable[0][1] == file.transfer_syntax
+    context = _usable(association, file)
+    verbatim = context is not None and context[1] == file.transfer_syntax
     try:
         answer = association.send_c_store(file.path if verbatim else dcmread(file.path))
     except RuntimeError as lost:  # pynetdicom's word for an association that ended meanwhile

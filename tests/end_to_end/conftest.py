@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
+from spine_node.config import Destination
 from spine_node.ledger import Job, Ledger
 from spine_node.network.peer import Peer
 from spine_node.network.scu import Outcome, echo, send
@@ -31,7 +32,7 @@ class RunningNode:
     """The node as a hospital would start it, with a hand on its processes."""
 
     folder: Path
-    destinations: list[Peer]
+    destinations: list[Destination]
     quiet_s: float = 2.0
     give_up_s: float = 6.0
     peer: Peer = field(init=False)
@@ -44,7 +45,8 @@ class RunningNode:
         config = self.folder / "node.toml"
         destinations = "".join(
             f'[[destinations]]\nname = "{p.name}"\nae_title = "{p.ae_title}"\n'
-            f'host = "{p.host}"\nport = {p.port}\n'
+            f'host = "{p.host}"\nport = {p.port}\nprofile = "{p.profile}"\n'
+            f"results = {list(p.results)}\nnotices = {str(p.notices).lower()}\n"
             for p in self.destinations
         )
         config.write_text(
@@ -134,7 +136,7 @@ def node_in(tmp_path: Path) -> Iterator[Callable[..., RunningNode]]:
     """Makes nodes that end with the test."""
     nodes: list[RunningNode] = []
 
-    def make(*destinations: Peer, **settings: float) -> RunningNode:
+    def make(*destinations: Destination, **settings: float) -> RunningNode:
         folder = tmp_path / f"node{len(nodes)}"
         folder.mkdir()
         nodes.append(RunningNode(folder, list(destinations), **settings))

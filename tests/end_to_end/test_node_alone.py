@@ -9,6 +9,8 @@ from pathlib import Path
 import pydicom
 import pytest
 
+from spine_node.config import Destination
+from spine_node.network.pacs import FolderPacs
 from spine_node.phantom.generate import generate
 from spine_node.phantom.series import write_phantom
 from tests.end_to_end.conftest import RunningNode
@@ -48,6 +50,38 @@ def test_a_series_that_never_completes_is_refused_with_its_reason_and_stays_on_d
     (job,) = node.ledger.jobs()
     assert len(list(Path(job.folder).glob("*.dcm"))) == len(list(incomplete.glob("*.dcm")))
     assert "refused" in (Path(job.folder) / "reason.txt").parent.parent.name
+
+
+def test_a_destination_that_wants_notices_gets_the_reason_as_a_picture_in_the_study_once(
+    node_in: Callable[..., RunningNode], series: Path, tmp_path: Path
+) -> None:
+    told, silent = (FolderPacs(name, "127.0.0.1", 0, tmp_path / name) for name in ("TOLD", "SILENT"))
+    peers = [
+        Destination("told", "TOLD", "127.0.0.1", told.start(), notices=True),
+        Destination("silent", "SILENT", "127.0.0.1", silent.start()),
+    ]
+    try:
+        node = node_in(*peers, quiet_s=0.5, give_up_s=3.0)
+        incomplete = without(series, 60, tmp_path / "incomplete")
+        node.send(incomplete)
+        job = node.wait_for_job(study_uid(series), "refused")
+        (path,) = node.wait_until(told.paths, "the notice arrives", 90)
+        notice, source = pydicom.dcmread(path), pydicom.dcmread(next(series.glob("*.dcm")))
+        assert notice.StudyInstanceUID == source.StudyInstanceUID
+        assert notice.PatientID == source.PatientID
+        assert notice.Modality != source.Modality
+        assert notice.pixel_array.shape[2] == 3
+        # a restart finds the refusal again, and tells it no second time
+        node.stop()
+        node.start()
+        node.send(incomplete)
+        node.wait_until(lambda: node.ledger.deliveries(job.job), "the delivery is in the ledger", 30)
+        assert node.ledger.job(job.job).state == "refused"
+        assert told.paths() == [path]
+        assert silent.paths() == []
+    finally:
+        told.stop()
+        silent.stop()
 
 
 def test_the_missing_slice_may_come_late(

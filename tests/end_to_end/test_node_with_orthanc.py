@@ -10,9 +10,9 @@ from pathlib import Path
 import pydicom
 import pytest
 
+from spine_node.config import Destination
 from spine_node.dicom.checks import check_geometry
 from spine_node.dicom.sr import read_sr
-from spine_node.network.peer import Peer
 from spine_node.network.scu import send
 from spine_node.nifti import read_label_map
 from spine_node.parameters.model import Measurements, Parameter
@@ -46,7 +46,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
 def test_a_study_routed_by_the_pacs_comes_back_as_seg_and_sr_in_that_study(
     orthanc: Orthanc, node_in: Callable[..., RunningNode], study: Study
 ) -> None:
-    pacs = Peer(name="pacs", ae_title=orthanc.ae_title, host="127.0.0.1", port=orthanc.port)
+    pacs = Destination(name="pacs", ae_title=orthanc.ae_title, host="127.0.0.1", port=orthanc.port)
     node = node_in(pacs)
     modality = {"AET": node.peer.ae_title, "Host": "127.0.0.1", "Port": node.peer.port}
     orthanc.rest("/modalities/node", modality, "PUT")
@@ -83,7 +83,7 @@ def test_a_worker_killed_in_the_middle_of_an_analysis_leaves_exactly_one_result(
     orthanc: Orthanc, node_in: Callable[..., RunningNode], tmp_path: Path
 ) -> None:
     study = make_study(8, tmp_path / "study", spacing_mm=2.5)
-    node = node_in(Peer(name="pacs", ae_title=orthanc.ae_title, host="127.0.0.1", port=orthanc.port))
+    node = node_in(Destination(name="pacs", ae_title=orthanc.ae_title, host="127.0.0.1", port=orthanc.port))
     node.send(study.series)
     node.wait_for_job(study.study_uid, "analysing")
     worker = node.worker()
@@ -99,7 +99,7 @@ def test_a_node_stopped_in_the_middle_goes_on_where_it_was(
 ) -> None:
     """SIGTERM during an analysis: nothing is lost, nothing is done twice, no process stays behind."""
     study = make_study(9, tmp_path / "study", spacing_mm=2.5)
-    node = node_in(Peer(name="pacs", ae_title=orthanc.ae_title, host="127.0.0.1", port=orthanc.port))
+    node = node_in(Destination(name="pacs", ae_title=orthanc.ae_title, host="127.0.0.1", port=orthanc.port))
     node.send(study.series)
     node.wait_for_job(study.study_uid, "analysing")
     node.stop()

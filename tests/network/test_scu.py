@@ -24,7 +24,7 @@ from spine_node.network.associations import associated
 from spine_node.network.contexts import VERIFICATION
 from spine_node.network.pacs import FolderPacs
 from spine_node.network.peer import Peer
-from spine_node.network.scu import echo, send
+from spine_node.network.scu import Alternative, Offer, echo, send, send_offers
 from spine_node.network.statuses import Status
 from tests.conftest import free_port, make_ct
 from tests.network.conftest import Receiver, encoded
@@ -134,6 +134,80 @@ def test_a_class_the_peer_does_not_take_is_an_answer_and_the_others_go(
     (alone,) = send(peer, [mesh], "NODE")
     assert (alone.name, alone.stored) == ("not accepted", False)
     assert "accepts none of the SOP classes offered" in alone.detail
+
+
+def kinds(folder: Path, *sop_classes: str) -> dict[str, Path]:
+    """A file of each SOP class, by that class."""
+    return {c: make_ct(folder / c, slices=1, sop_class=c)[0] for c in sop_classes}
+
+
+SEG, LABELMAP = "1.2.840.10008.5.1.4.1.1.66.4", "1.2.840.10008.5.1.4.1.1.66.7"
+SR_3D, SR = "1.2.840.10008.5.1.4.1.1.88.34", "1.2.840.10008.5.1.4.1.1.88.33"
+
+
+def segmentation_and_report(folder: Path) -> tuple[list[Offer], dict[str, Path]]:
+    """A SEG in two forms, and a report in two forms for each of them."""
+    files = kinds(folder / "seg", SEG, LABELMAP)
+    reports = {(c, seg): kinds(folder / seg, c)[c] for seg in files for c in (SR_3D, SR)}
+    segs = Offer(tuple(Alternative(c, (files[c],)) for c in (LABELMAP, SEG)))
+    choices = [(c, seg) for c in (SR_3D, SR) for seg in (LABELMAP, SEG)]
+    sr = Offer(tuple(Alternative(f"{c} on {s}", (reports[c, s],), beside=s) for c, s in choices))
+    return [segs, sr], files | {f"{c} on {s}": path for (c, s), path in reports.items()}
+
+
+@pytest.mark.parametrize(
+    ("knows", "arrives"),
+    [
+        ((LABELMAP, SEG, SR_3D, SR), [LABELMAP, f"{SR_3D} on {LABELMAP}"]),
+        ((SEG, SR_3D, SR), [SEG, f"{SR_3D} on {SEG}"]),
+        ((LABELMAP, SEG, SR), [LABELMAP, f"{SR} on {LABELMAP}"]),
+        ((SEG, SR), [SEG, f"{SR} on {SEG}"]),
+        ((SR,), [f"{SR} on {LABELMAP}"]),
+        ((SEG,), [SEG]),
+    ],
+)
+def test_each_peer_gets_the_best_form_it_takes_and_the_report_that_refers_to_it(
+    stranger: Callable[..., tuple[Stranger, Peer]], tmp_path: Path, knows: tuple[str, ...], arrives: list[str]
+) -> None:
+    told, peer = stranger(classes=list(knows))
+    offers, files = segmentation_and_report(tmp_path)
+    outcomes = list(send_offers(peer, offers, "NODE"))
+    assert [raw for _, raw in told.got] == [encoded(files[name]) for name in arrives]
+    name_of = {str(pydicom.dcmread(path).SOPInstanceUID): name for name, path in files.items()}
+    assert [name_of[o.sop_instance_uid] for o in outcomes if o.stored] == arrives
+    assert all(o.name == "not accepted" for o in outcomes if not o.stored)
+    assert told.associations == 1
+
+
+def test_a_form_that_is_refused_by_status_is_followed_by_the_next(
+    stranger: Callable[..., tuple[Stranger, Peer]], tmp_path: Path
+) -> None:
+    """Some archives accept every class in the negotiation, and then say "SOP class not supported"."""
+    _, peer = stranger(classes=[LABELMAP, SEG, SR_3D, SR], answers=[0x0122, 0x0000, 0x0000])
+    offers, files = segmentation_and_report(tmp_path)
+    outcomes = list(send_offers(peer, offers, "NODE"))
+    assert [o.name for o in outcomes] == ["refused", "stored", "stored"]
+    assert outcomes[2].sop_instance_uid == pydicom.dcmread(files[f"{SR_3D} on {SEG}"]).SOPInstanceUID
+
+
+def test_a_form_of_several_instances_goes_whole_or_not_at_all(
+    stranger: Callable[..., tuple[Stranger, Peer]], tmp_path: Path
+) -> None:
+    told, peer = stranger(classes=[SEG])
+    files = kinds(tmp_path, SEG, LABELMAP)
+    plain = kinds(tmp_path / "plain", SEG)[SEG]
+    offer = Offer((Alternative("both", (files[SEG], files[LABELMAP])), Alternative("plain", (plain,))))
+    assert [o.name for o in send_offers(peer, [offer], "NODE")] == ["not accepted", "not accepted", "stored"]
+    assert [raw for _, raw in told.got] == [encoded(plain)]
+
+
+def test_what_a_peer_has_from_before_decides_which_report_it_gets(
+    stranger: Callable[..., tuple[Stranger, Peer]], tmp_path: Path
+) -> None:
+    _, peer = stranger(classes=[SEG, LABELMAP, SR_3D])
+    (_, report), files = segmentation_and_report(tmp_path)
+    (outcome,) = send_offers(peer, [report], "NODE", taken=[SEG])
+    assert outcome.sop_instance_uid == pydicom.dcmread(files[f"{SR_3D} on {SEG}"]).SOPInstanceUID
 
 
 def test_a_compressed_file_is_not_decompressed_for_a_peer_that_does_not_take_it(
