@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import locale
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -69,8 +71,19 @@ def write_3mf(surfaces: Mapping[str, trimesh.Trimesh], out: Path) -> list[Path]:
         item = model.AddBuildItem(body, wrapper.GetIdentityTransform())
         item.SetUUID(str(uuid.uuid5(_UUIDS, f"item {name}")))
     path = out / f"{ASSEMBLED}.3mf"
-    model.QueryWriter("3mf").WriteToFile(str(path))
+    with locale_kept():
+        model.QueryWriter("3mf").WriteToFile(str(path))
     return [path]
+
+
+@contextmanager
+def locale_kept() -> Iterator[None]:
+    """lib3mf 2.5 leaves the whole process in the locale "C": other text would no longer be read as UTF-8."""
+    before = locale.setlocale(locale.LC_ALL)
+    try:
+        yield
+    finally:
+        locale.setlocale(locale.LC_ALL, before)
 
 
 def write_obj(surfaces: Mapping[str, trimesh.Trimesh], out: Path) -> list[Path]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydicom import Dataset, dcmread
+from pydicom.dataelem import RawDataElement
 from pydicom.errors import InvalidDicomError
 from pydicom.filereader import read_file_meta_info, read_partial
 from pydicom.tag import Tag
@@ -30,6 +31,9 @@ UNREADABLE = "files that cannot be read"
 
 _ANY_REPORT = "1.2.840.10008.5.1.4.1.1.88."
 """Begins the SOP class of every structured report."""
+
+_UNDEFINED = 0xFFFFFFFF
+"""Length of an element that a delimiter ends; of one that is cut off pydicom says so itself."""
 
 _UNREADABLE = (
     InvalidDicomError,
@@ -110,7 +114,9 @@ def find_in_files(
                 found.passed_over[kind] += 1
                 continue
             try:
-                yield dcmread(file)
+                document = dcmread(file)
+                require_whole(document)
+                yield document
             except _UNREADABLE as problem:
                 found.unreadable.append(f"{file}: {problem}")
 
@@ -165,6 +171,24 @@ def _read(documents: Iterable[Dataset], query: Query, overrides: CodeOverrides, 
             found.unreadable.append(str(problem))
         except _UNREADABLE as problem:
             found.unreadable.append(f"{document.get('SOPInstanceUID', '')}: {problem}")
+
+
+def require_whole(document: Dataset) -> None:
+    """Look whether every element, as it was read, has the bytes that it announces.
+
+    pydicom takes a sequence that the end of the file cuts off for a shorter one: numbers would be missing.
+
+    Raises
+    ------
+    EOFError
+        If one lacks some.
+    """
+    for tag in document.keys():  # noqa: SIM118 - iterating the data set itself would decode it
+        element = document.get_item(tag)
+        if isinstance(element, RawDataElement) and element.length != _UNDEFINED:
+            held = len(element.value or b"")
+            if held < element.length:
+                raise EOFError(f"cut short: {element.tag} has {held} of {element.length} bytes")
 
 
 def _counting(found: Found, every: bool) -> Found:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import locale
 from pathlib import Path
 
 import lib3mf
@@ -11,7 +12,7 @@ import trimesh
 
 from spine_node.dicom.codes import STRUCTURES
 from spine_node.imaging.volume import LabelMap
-from spine_node.printing.files import WRITERS, write_3mf, write_obj, write_stl
+from spine_node.printing.files import WRITERS, locale_kept, write_3mf, write_obj, write_stl
 from spine_node.printing.meshes import meshes
 from tests.dicom.small_series import grid_of
 
@@ -58,7 +59,8 @@ def test_a_3mf_has_names_colours_and_millimetres(surfaces: Surfaces, tmp_path: P
     model = lib3mf.get_wrapper().CreateModel()
     reader = model.QueryReader("3mf")
     reader.SetStrictModeActive(True)
-    reader.ReadFromFile(str(path))
+    with locale_kept():
+        reader.ReadFromFile(str(path))
     assert reader.GetWarningCount() == 0
     assert model.GetUnit() == lib3mf.ModelUnit.MilliMeter
     objects = model.GetMeshObjects()
@@ -80,6 +82,14 @@ def test_a_3mf_has_names_colours_and_millimetres(surfaces: Surfaces, tmp_path: P
     while items.MoveNext():
         count += 1
     assert count == 2
+
+
+@pytest.mark.parametrize("form", WRITERS)
+def test_the_locale_of_the_process_is_as_it_was(form: str, surfaces: Surfaces, tmp_path: Path) -> None:
+    """Else the node would read and write no UTF-8 any more."""
+    before = locale.setlocale(locale.LC_ALL)
+    WRITERS[form](surfaces, tmp_path)
+    assert locale.setlocale(locale.LC_ALL) == before
 
 
 def test_an_obj_has_names_and_colours(surfaces: Surfaces, tmp_path: Path) -> None:

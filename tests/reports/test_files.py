@@ -164,6 +164,14 @@ def test_a_report_cut_short_is_named_and_does_not_hide_another(tmp_path: Path) -
         find_in_files(tmp_path / "cut.dcm", Query())
 
 
+@pytest.mark.parametrize("part", [0.3, 0.6, 0.9, 0.97, 0.999])
+def test_a_report_cut_anywhere_never_passes_for_a_shorter_one(tmp_path: Path, part: float) -> None:
+    whole = keep(ours(sop="2.25.1"), tmp_path / "whole.dcm").read_bytes()
+    (tmp_path / "cut.dcm").write_bytes(whole[: int(len(whole) * part)])
+    with pytest.raises(ReportRefused, match=r"cut\.dcm"):
+        find_in_files(tmp_path / "cut.dcm", Query())
+
+
 def test_a_file_that_is_none_of_ours_is_refused_with_what_it_is(archive: Path) -> None:
     for path, words in (
         (next((archive / "a" / "ct").iterdir()), "other DICOM objects: 1"),
