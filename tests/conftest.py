@@ -27,7 +27,19 @@ from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 PROGRAMS = {
     "orthanc": ("Orthanc",),
-    "dcmtk": ("storescu", "dcmsend", "echoscu", "storescp", "dcmcjpeg", "dcmqrscp", "dsrdump", "dcm2pnm"),
+    "dcmtk": (
+        "storescu",
+        "dcmsend",
+        "echoscu",
+        "storescp",
+        "dcmcjpeg",
+        "dcmqrscp",
+        "dsrdump",
+        "dcm2pnm",
+        "dcm2pdf",
+        "dcmpschk",
+        "dcmp2pgm",
+    ),
     "pixelmed": ("java", "/usr/share/java/pixelmed.jar"),
 }
 """What each marker needs, on the PATH or at its place."""

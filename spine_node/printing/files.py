@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,8 +16,6 @@ from spine_node.imaging.binary_stl import binary_stl
 
 if TYPE_CHECKING:
     import trimesh
-
-Format = Literal["stl", "3mf", "obj"]
 
 ASSEMBLED = "assembled"
 """Name of the file that holds every structure in its place."""
