@@ -7,9 +7,13 @@
     │   ├── BundleRefused    a model bundle that cannot be trusted or used
     │   ├── ConfigRefused    a configuration that cannot be used
     │   ├── PinRefused       a level that a person fixed and that cannot be
-    │   └── ReportRefused    a report that cannot be read, or a search that finds none
+    │   ├── LedgerRefused    a ledger of a newer release
+    │   ├── ReportRefused    a report that cannot be read, or a search that finds none
+    │   └── StudyRefused     a study that is not in the ledger, or that what was asked cannot be done with
     └── Unavailable          the world: retried with back-off for hours
         └── PeerUnavailable  a DICOM peer that did not answer, or asked us to come back
+            ├── NotTakenNow  it is there, and did not take one instance for the time being
+            └── PeerRejects  it is there, and will not have us until somebody changes its settings or ours
 
 Anything else that is raised is a bug: the job fails, its traceback is kept, the operator is told.
 """
@@ -43,8 +47,16 @@ class PinRefused(Refused):
     """No spine can be named as these pins say."""
 
 
+class LedgerRefused(Refused):
+    """This ledger was written by a newer release."""
+
+
 class ReportRefused(Refused):
     """This is no report of ours, or there is none where one was sought."""
+
+
+class StudyRefused(Refused):
+    """There is no such study, or what was asked cannot be done with it."""
 
 
 class Unavailable(SpineNodeError):
@@ -53,3 +65,11 @@ class Unavailable(SpineNodeError):
 
 class PeerUnavailable(Unavailable):
     """A DICOM peer did not answer, or asked to be called again later."""
+
+
+class NotTakenNow(PeerUnavailable):
+    """The peer is there, and did not take this instance: out of resources, or no answer to it."""
+
+
+class PeerRejects(PeerUnavailable):
+    """The peer rejects our associations for good: a setting of its own, or of ours, has to change."""

@@ -1,8 +1,5 @@
-"""The ledger: what was received, what became of it, and where each result was delivered.
-
-SQLAlchemy tables beside the durable engine's own, in the same database. One row a job (one set of
-instances analysed by one model), one row for each result instance and peer. Knows no DICOM.
-"""
+"""Jobs and the deliveries of their results: one set of instances analysed by one model, and what each
+peer said of each result instance."""
 
 from __future__ import annotations
 
@@ -14,42 +11,15 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from spine_node.ledger.database import Database
+from spine_node.ledger.schema import deliveries as _deliveries
+from spine_node.ledger.schema import jobs as _jobs
+
 STATES = ("received", "analysing", "analysed", "delivered", "undelivered", "refused", "ignored", "failed")
 """Life of a job. The last five are ends; "undelivered" has at least one instance no peer took."""
 
 NOT_ANALYSED = ("refused", "failed")
 """States of a job that a destination may be told of."""
-
-_metadata = sa.MetaData()
-
-_jobs = sa.Table(
-    "ledger_jobs",
-    _metadata,
-    sa.Column("job", sa.String, primary_key=True),
-    sa.Column("series_uid", sa.String, nullable=False, index=True),
-    sa.Column("study_uid", sa.String, nullable=False, index=True),
-    sa.Column("instances", sa.Integer, nullable=False),
-    sa.Column("state", sa.String, nullable=False),
-    sa.Column("reason", sa.String, nullable=False, default=""),
-    sa.Column("stage", sa.String, nullable=False, default=""),
-    sa.Column("fraction", sa.Float, nullable=False, default=0.0),
-    sa.Column("folder", sa.String, nullable=False),
-    sa.Column("received_at", sa.Float, nullable=False),
-    sa.Column("changed_at", sa.Float, nullable=False),
-)
-
-_deliveries = sa.Table(
-    "ledger_deliveries",
-    _metadata,
-    sa.Column("job", sa.String, primary_key=True),
-    sa.Column("peer", sa.String, primary_key=True),
-    sa.Column("sop_instance_uid", sa.String, primary_key=True),
-    sa.Column("outcome", sa.String, nullable=False),
-    sa.Column("status", sa.Integer, nullable=True),
-    sa.Column("detail", sa.String, nullable=False, default=""),
-    sa.Column("attempts", sa.Integer, nullable=False, default=0),
-    sa.Column("changed_at", sa.Float, nullable=False),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +37,9 @@ class Job:
     folder: str
     received_at: float
     changed_at: float
+    accession_number: str
+    calling_ae: str
+    superseded_by: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,43 +54,37 @@ class Delivery:
     detail: str
     attempts: int
     changed_at: float
-
-
-def database_url(path: Path) -> str:
-    """The SQLAlchemy URL of an embedded database, after making it safe for several processes.
-
-    WAL is a property of the file, so one connection sets it for every later one, the durable
-    engine's too. SQLite's own default, synchronous=FULL, stays: a commit is on the disk.
-    """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    engine = sa.create_engine(f"sqlite:///{path}")
-    with engine.connect() as connection:
-        connection.execute(sa.text("PRAGMA journal_mode=WAL"))
-    engine.dispose()
-    return f"sqlite:///{path}"
+    sent_at: float | None
+    commitment: str
+    transaction_uid: str
+    committed_at: float | None
 
 
 class Ledger:
     """Reads and writes the ledger; every call is one short transaction."""
 
     def __init__(self, url: str) -> None:
-        self._engine = sa.create_engine(url)
-        if self._engine.dialect.name == "sqlite":
-
-            @sa.event.listens_for(self._engine, "connect")
-            def _wait_for_writers(connection: Any, _record: Any) -> None:
-                connection.execute("PRAGMA busy_timeout=30000")
-
-        _metadata.create_all(self._engine)
+        self.database = Database(url)
+        self._engine = self.database.engine
 
     def close(self) -> None:
         """Let go of the database."""
-        self._engine.dispose()
+        self.database.close()
 
-    def open_job(self, job: str, series_uid: str, study_uid: str, instances: int, folder: Path) -> bool:
+    def open_job(
+        self,
+        job: str,
+        series_uid: str,
+        study_uid: str,
+        instances: int,
+        folder: Path,
+        *,
+        accession_number: str = "",
+        calling_ae: str = "",
+    ) -> bool:
         """Enter a job; False when this very job is in the ledger already (a re-send)."""
         now = time.time()
-        row = {
+        row: dict[str, Any] = {
             "job": job,
             "series_uid": series_uid,
             "study_uid": study_uid,
@@ -129,9 +96,14 @@ class Ledger:
             "folder": str(folder),
             "received_at": now,
             "changed_at": now,
+            "accession_number": accession_number,
+            "calling_ae": calling_ae,
         }
         try:
             with self._engine.begin() as connection:
+                # What is entered later is the newer, also after the clock was set back.
+                newest = sa.select(sa.func.max(_jobs.c.received_at)).where(_jobs.c.series_uid == series_uid)
+                row["received_at"] = max(now, (connection.execute(newest).scalar() or 0.0) + 1e-3)
                 connection.execute(_jobs.insert().values(row))
         except sa.exc.IntegrityError:
             return False
@@ -165,7 +137,10 @@ class Ledger:
             _deliveries.c.peer == peer,
             _deliveries.c.sop_instance_uid == sop_instance_uid,
         )
-        values = {"outcome": outcome, "status": status, "detail": detail, "changed_at": time.time()}
+        values: dict[str, Any] = {"outcome": outcome, "status": status, "detail": detail}
+        values["changed_at"] = time.time()
+        if outcome in ("stored", "warning"):
+            values["sent_at"] = values["changed_at"]
         with self._engine.begin() as connection:
             changed = connection.execute(
                 _deliveries.update().where(key).values(**values, attempts=_deliveries.c.attempts + 1)
@@ -177,19 +152,70 @@ class Ledger:
                     )
                 )
 
+    def reopen_deliveries(self, job: str, peer: str, sop_instance_uids: Sequence[str]) -> None:
+        """Take back what was settled of these instances, so that they are offered again."""
+        key = sa.and_(
+            _deliveries.c.job == job,
+            _deliveries.c.peer == peer,
+            _deliveries.c.sop_instance_uid.in_(sop_instance_uids),
+        )
+        with self._engine.begin() as connection:
+            connection.execute(
+                _deliveries.update().where(key).values(outcome="waiting", changed_at=time.time())
+            )
+
+    def supersede(self, job: str) -> list[str]:
+        """The results of this job take the place of those of every earlier job of its series; again changes
+        nothing. Gives the earlier jobs that it replaces, the oldest first."""
+        row = self.job(job)
+        if row is None:
+            raise LookupError(f"job {job} is not in the ledger")
+        earlier = sa.and_(
+            _jobs.c.series_uid == row.series_uid, _jobs.c.job != job, _jobs.c.received_at < row.received_at
+        )
+        with self._engine.begin() as connection:
+            connection.execute(
+                _jobs.update().where(earlier, _jobs.c.superseded_by == "").values(superseded_by=job)
+            )
+        return [other.job for other in self.superseded(job)]
+
+    def take_over(self, job: str) -> None:
+        """Whatever else of its series waits to be judged is judged as this job: by another release or model
+        the same instances are another analysis."""
+        row = self.job(job)
+        if row is None:
+            raise LookupError(f"job {job} is not in the ledger")
+        waiting = sa.and_(
+            _jobs.c.series_uid == row.series_uid, _jobs.c.job != job, _jobs.c.state == "received"
+        )
+        with self._engine.begin() as connection:
+            connection.execute(
+                _jobs.update().where(waiting, _jobs.c.superseded_by == "").values(superseded_by=job)
+            )
+
+    def superseded(self, job: str) -> list[Job]:
+        """Jobs whose results those of this one replace, the oldest first."""
+        query = sa.select(_jobs).where(_jobs.c.superseded_by == job).order_by(_jobs.c.received_at)
+        with self._engine.connect() as connection:
+            return [Job(**row._mapping) for row in connection.execute(query)]
+
     def job(self, job: str) -> Job | None:
         """One job, or None when the ledger does not know it."""
         with self._engine.connect() as connection:
             row = connection.execute(sa.select(_jobs).where(_jobs.c.job == job)).one_or_none()
         return Job(**row._mapping) if row else None
 
-    def jobs(self, *, study_uid: str | None = None, states: Sequence[str] = ()) -> list[Job]:
-        """Jobs in order of arrival, of one study or in some states if asked."""
+    def jobs(
+        self, *, study_uid: str | None = None, states: Sequence[str] = (), changed_after: float | None = None
+    ) -> list[Job]:
+        """Jobs in order of arrival, of one study, in some states, or with a word since then, if asked."""
         query = sa.select(_jobs).order_by(_jobs.c.received_at)
         if study_uid is not None:
             query = query.where(_jobs.c.study_uid == study_uid)
         if states:
             query = query.where(_jobs.c.state.in_(states))
+        if changed_after is not None:
+            query = query.where(_jobs.c.changed_at > changed_after)
         with self._engine.connect() as connection:
             return [Job(**row._mapping) for row in connection.execute(query)]
 

@@ -61,3 +61,29 @@ def test_the_database_writes_ahead(tmp_path: Path) -> None:
     """Two processes write this file; without WAL one of them would wait for the other's readers."""
     database_url(tmp_path / "node.sqlite")
     assert (tmp_path / "node.sqlite").read_bytes()[18:20] == b"\x02\x02"
+
+
+def test_the_newest_results_of_a_series_replace_all_earlier_ones(ledger: Ledger, tmp_path: Path) -> None:
+    """Late slices, a corrected patient, another model: one set of results is live, whoever asks again."""
+    ledger.open_job("job-2", "1.2.3", "1.2", 401, tmp_path)
+    ledger.open_job("other-series", "1.2.4", "1.2", 10, tmp_path)
+    assert ledger.supersede("job-2") == ledger.supersede("job-2") == ["job-1"]
+    ledger.open_job("job-3", "1.2.3", "1.2", 402, tmp_path)
+    assert ledger.supersede("job-3") == ["job-2"]
+    assert {job.job: job.superseded_by for job in ledger.jobs()} == {
+        "job-1": "job-2", "job-2": "job-3", "other-series": "", "job-3": "",
+    }  # fmt: skip
+    assert ledger.supersede("job-2") == ["job-1"], "an older job that ends again replaces nothing newer"
+
+
+def test_a_series_that_waits_to_be_judged_again_is_judged_as_the_job_it_becomes(
+    ledger: Ledger, tmp_path: Path
+) -> None:
+    """With another release the same instances are another job; the old one must not wait for ever."""
+    ledger.set_state("job-1", "received", "to be judged again")
+    ledger.open_job("other", "9.9", "1.2", 4, tmp_path)
+    ledger.open_job("job-2", "1.2.3", "1.2", 400, tmp_path)
+    ledger.take_over("job-2")
+    assert {job.job: job.superseded_by for job in ledger.jobs()} == {
+        "job-1": "job-2", "job-2": "", "other": "",
+    }  # fmt: skip
