@@ -29,6 +29,9 @@ SUPPORTED_CLASSES: dict[str, str] = {
 }
 """Image classes that hold a CT-like volume."""
 
+MODALITIES = ("CT", "XA", "DX", "CR", "RF", "DG", "IO", "PX", "OT")
+"""What a device that uses X-rays says it is in these classes (PS3.3 C.7.3.1.1.1); OT says nothing."""
+
 _FIX = {
     "ImagePositionPatient": "the sender must keep the image plane module",
     "ImageOrientationPatient": "the sender must keep the image plane module",
@@ -78,9 +81,26 @@ class Frame:
         return np.asarray(np.cross(self.orientation[:3], self.orientation[3:]))
 
 
+MAX_FRAMES = 100_000
+"""In one series; at 0.1 mm they are 10 m."""
+
+_FAR_MM, _SPACING_MM = 1e5, (1e-3, 1e2)
+"""Further than 100 m from the origin, or pixels smaller than 1 um or larger than 10 cm: no patient."""
+
+
+_RESCALE_MOST = 1e6
+"""Of slope and intercept: those of CT are near 1 and -1000."""
+
+
 def frame_count(header: Dataset) -> int:
     """Frames that the image has; 1 for a single-frame image."""
     return int(header.get("NumberOfFrames") or 1)
+
+
+def image_type_of(header: Dataset) -> list[str]:
+    """The values of Image Type; one alone is a value too, not its letters."""
+    value = header.get("ImageType") or ()
+    return [value] if isinstance(value, str) else [str(v) for v in value]
 
 
 def is_multiframe(header: Dataset) -> bool:
@@ -96,8 +116,14 @@ def frames_of(headers: Sequence[Dataset]) -> list[Frame]:
     SeriesRefused
         If an attribute that places a slice is missing or not a number; names it and the fix.
     """
-    frames = []
+    frames: list[Frame] = []
     for index, header in enumerate(headers):
+        announced = frame_count(header)
+        if len(frames) + announced > MAX_FRAMES or announced < 1:
+            raise SeriesRefused(
+                f"instance {header.get('SOPInstanceUID')} announces {announced} frames; from 1 to "
+                f"{MAX_FRAMES} in a series were expected: Number of Frames is wrong."
+            )
         if is_multiframe(header):
             groups = header.get("PerFrameFunctionalGroupsSequence") or []
             if len(groups) != frame_count(header):
@@ -106,6 +132,11 @@ def frames_of(headers: Sequence[Dataset]) -> list[Frame]:
                     f"describes {len(groups)}: the image is damaged."
                 )
             frames += [_enhanced_frame(header, index, number) for number in range(len(groups))]
+        elif announced > 1:
+            raise SeriesRefused(
+                f"instance {header.get('SOPInstanceUID')} announces {announced} frames and no functional "
+                "groups that say where they lie; one frame was expected."
+            )
         else:
             frames.append(_single_frame(header, index))
     return frames
@@ -121,8 +152,8 @@ def _single_frame(header: Dataset, index: int) -> Frame:
         position_mm=_numbers(header, header, "ImagePositionPatient", 3),
         orientation=_numbers(header, header, "ImageOrientationPatient", 6),
         spacing_mm=_spacing(header, header),
-        slope=_number(header, header, "RescaleSlope", 1.0),
-        intercept=_number(header, header, "RescaleIntercept", 0.0),
+        slope=_slope(header, header),
+        intercept=_intercept(header, header),
     )
 
 
@@ -139,22 +170,37 @@ def _enhanced_frame(header: Dataset, index: int, number: int) -> Frame:
         position_mm=_numbers(header, position, "ImagePositionPatient", 3),
         orientation=_numbers(header, orientation, "ImageOrientationPatient", 6),
         spacing_mm=_spacing(header, measures),
-        slope=_number(header, rescale, "RescaleSlope", 1.0),
-        intercept=_number(header, rescale, "RescaleIntercept", 0.0),
+        slope=_slope(header, rescale),
+        intercept=_intercept(header, rescale),
     )
 
 
 def functional_group(header: Dataset, number: int, keyword: str) -> Dataset:
     """A functional group macro of a frame: its own, else the shared one, else empty."""
-    own = header.PerFrameFunctionalGroupsSequence[number].get(keyword)
-    if own:
-        return own[0]
-    shared = (header.get("SharedFunctionalGroupsSequence") or [Dataset()])[0].get(keyword)
-    return shared[0] if shared else Dataset()
+    try:
+        shared = (header.get("SharedFunctionalGroupsSequence") or [Dataset()])[0]
+        own = header.PerFrameFunctionalGroupsSequence[number]
+        found = own.get(keyword) or shared.get(keyword)
+        group: Dataset = found[0] if found else Dataset()
+        if not isinstance(group, Dataset):
+            raise TypeError("no sequence")
+        for _ in group:  # decodes what is in it
+            pass
+    except Exception as problem:  # a decoder of damaged bytes raises whatever they lead it to
+        raise SeriesRefused(
+            f"{keyword} of frame {number + 1} of instance {header.get('SOPInstanceUID')} cannot be read "
+            f"({type(problem).__name__}): the functional groups are damaged."
+        ) from problem
+    return group
 
 
 def _shape(header: Dataset, source: Dataset) -> tuple[int, int]:
-    rows, columns = (int(_value(header, source, k)) for k in ("Rows", "Columns"))
+    rows, columns = (int(_numbers(header, source, k, 1)[0]) for k in ("Rows", "Columns"))
+    if rows < 1 or columns < 1:
+        raise SeriesRefused(
+            f"instance {header.get('SOPInstanceUID')} has {rows} rows of {columns} pixels: there is no image "
+            "in it; the image is damaged."
+        )
     return rows, columns
 
 
@@ -164,6 +210,11 @@ def _spacing(header: Dataset, source: Dataset) -> tuple[float, float]:
         raise SeriesRefused(
             f"PixelSpacing of instance {header.get('SOPInstanceUID')} is {rows:g} x {columns:g} mm; "
             "two positive numbers were expected."
+        )
+    if min(rows, columns) < _SPACING_MM[0] or max(rows, columns) > _SPACING_MM[1]:
+        raise SeriesRefused(
+            f"PixelSpacing of instance {header.get('SOPInstanceUID')} is {rows:g} x {columns:g} mm; from "
+            f"{_SPACING_MM[0]:g} to {_SPACING_MM[1]:g} mm were expected: it is damaged, or not in mm."
         )
     return float(rows), float(columns)
 
@@ -176,10 +227,35 @@ def _numbers(header: Dataset, source: Dataset, keyword: str, count: int) -> Floa
         numbers = np.array([])
     if numbers.shape != (count,) or not np.isfinite(numbers).all():
         raise SeriesRefused(
-            f"{keyword} of instance {header.get('SOPInstanceUID')} is {value}; "
+            f"{keyword} of instance {header.get('SOPInstanceUID')} is {str(value)[:80]}; "
             f"{count} finite numbers were expected."
         )
+    if keyword == "ImagePositionPatient" and np.abs(numbers).max() > _FAR_MM:
+        raise SeriesRefused(
+            f"{keyword} of instance {header.get('SOPInstanceUID')} is {value}: further than "
+            f"{_FAR_MM / 1000:g} m from the origin; millimetres in a patient were expected."
+        )
     return numbers
+
+
+def _slope(header: Dataset, source: Dataset) -> float:
+    slope = _number(header, source, "RescaleSlope", 1.0)
+    if not 0 < slope <= _RESCALE_MOST:
+        raise SeriesRefused(
+            f"RescaleSlope of instance {header.get('SOPInstanceUID')} is {slope:g}; a positive number, "
+            f"at most {_RESCALE_MOST:g}, was expected: else bone is as dark as air, or darker."
+        )
+    return slope
+
+
+def _intercept(header: Dataset, source: Dataset) -> float:
+    intercept = _number(header, source, "RescaleIntercept", 0.0)
+    if abs(intercept) > _RESCALE_MOST:
+        raise SeriesRefused(
+            f"RescaleIntercept of instance {header.get('SOPInstanceUID')} is {intercept:g}; at most "
+            f"{_RESCALE_MOST:g} either way was expected: the header is wrong."
+        )
+    return intercept
 
 
 def _number(header: Dataset, source: Dataset, keyword: str, default: float) -> float:

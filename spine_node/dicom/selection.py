@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydicom.dataset import Dataset
 
-from spine_node.dicom.frames import SUPPORTED_CLASSES, Frame, frames_of, is_multiframe
+from spine_node.dicom.frames import SUPPORTED_CLASSES, Frame, frames_of, image_type_of, is_multiframe
 from spine_node.dicom.stacking import SAME_MM, ordered, usual_step_mm
 from spine_node.errors import SeriesRefused
 from spine_node.imaging.volume import FloatArray
@@ -177,9 +178,9 @@ def _gap(headers: Sequence[Dataset], slices: Sequence[Frame], along: FloatArray)
     if len(slices) < 3 or steps.min() < SAME_MM:
         return None
     usual = usual_step_mm(along)
-    declared = headers[0].get("SpacingBetweenSlices")
-    if declared and _missing(usual, abs(float(declared))):
-        usual = abs(float(declared))
+    declared = abs(float(headers[0].get("SpacingBetweenSlices") or 0))
+    if SAME_MM < declared < math.inf and _missing(usual, declared):
+        usual = declared
     gaps = [(i, _missing(float(step), usual)) for i, step in enumerate(steps)]
     gaps = [(i, number) for i, number in gaps if number]
     if not gaps:
@@ -220,7 +221,7 @@ def _extent(headers: Sequence[Dataset]) -> _Extent:
 def _misfit(rule: Rule, header: Dataset, extent: _Extent) -> str | None:
     """The first condition that does not hold, in words."""
     texts = (
-        ("Image Type", rule.image_type, [str(v) for v in header.get("ImageType") or ()]),
+        ("Image Type", rule.image_type, image_type_of(header)),
         ("Station Name", rule.station, [str(header.get("StationName") or "")]),
         (
             "description",

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import filecmp
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
-import pydicom
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
+from pydicom.uid import UID
 
 from spine_node.anatomy.landmarks import Vertical
-from spine_node.dicom.frames import SUPPORTED_CLASSES, Frame, frames_of, is_multiframe
+from spine_node.dicom.frames import (
+    MODALITIES,
+    SUPPORTED_CLASSES,
+    Frame,
+    frames_of,
+    image_type_of,
+    is_multiframe,
+)
+from spine_node.dicom.headers import read_header
 from spine_node.dicom.identity import undecoded
+from spine_node.dicom.pixels import check_declared
 from spine_node.dicom.posture import posture_of
 from spine_node.dicom.stacking import stack
-from spine_node.errors import SeriesRefused
+from spine_node.errors import SeriesRefused, Unavailable
 from spine_node.imaging.volume import Grid
 
 
@@ -84,6 +94,8 @@ def read_headers(paths: Sequence[Path]) -> list[Dataset]:
     ------
     SeriesRefused
         If none of them is DICOM, or one is and cannot be read.
+    Unavailable
+        If the disk or the system does not let a file be read.
     """
     headers, _ = _scan(paths)
     if not headers:
@@ -110,10 +122,12 @@ def read_series(source: Path | Sequence[Path]) -> ImageSeries:
     if not images:
         found = " ".join([*notes, *more_notes]) or "The folder is empty."
         raise SeriesRefused(f"no CT-like image among {len(paths)} files. {found}")
+    images, copies = _without_copies(images)
     _check_one_series(images)
     frames = frames_of(images)
     series_uid = str(images[0].SeriesInstanceUID)
     slices, grid = stack(frames, series_uid)
+    check_declared(images, [Path(str(h.filename)) for h in images], slices)
     posture = posture_of(images[0])
     if not is_multiframe(images[0]):
         images = [images[f.header] for f in slices]
@@ -125,7 +139,7 @@ def read_series(source: Path | Sequence[Path]) -> ImageSeries:
         grid=grid,
         standing=posture.standing,
         posture=posture.words,
-        notes=(*notes, *more_notes),
+        notes=(*notes, *more_notes, *copies),
     )
 
 
@@ -159,11 +173,11 @@ def _scan(paths: Sequence[Path]) -> tuple[list[Dataset], list[str]]:
     headers, others = [], []
     for path in paths:
         try:
-            headers.append(pydicom.dcmread(path, stop_before_pixels=True))
+            headers.append(read_header(Path(path)))
         except InvalidDicomError:
             others.append(Path(path).name)
-        except (OSError, EOFError, ValueError, KeyError, AttributeError, NotImplementedError) as problem:
-            raise SeriesRefused(f"{path} is a DICOM file that cannot be read: {problem}") from problem
+        except OSError as problem:
+            raise Unavailable(f"{Path(path).name} cannot be read now: {problem.strerror}") from problem
     notes = [f"Left out: {_count(len(others), 'file')} outside DICOM ({_some(others)})."] if others else []
     return headers, notes
 
@@ -180,14 +194,39 @@ def _images(headers: Sequence[Dataset]) -> tuple[list[Dataset], list[str]]:
                 "image without it; the sender or anonymiser must keep it."
             )
         if uid not in SUPPORTED_CLASSES:
-            kind = f"{pydicom.uid.UID(uid).name or 'unknown'} object"
-        elif "LOCALIZER" in (header.get("ImageType") or ()):
+            kind = f"{UID(uid).name or 'unknown'} object"
+        elif "LOCALIZER" in image_type_of(header):
             kind = "localizer"
         else:
             images.append(header)
             continue
         left_out[kind] = left_out.get(kind, 0) + 1
     return images, [f"Left out: {_count(number, kind)}." for kind, number in left_out.items()]
+
+
+def _without_copies(images: Sequence[Dataset]) -> tuple[list[Dataset], list[str]]:
+    """Images of which each is there once, and a note on the copies left out.
+
+    Raises
+    ------
+    SeriesRefused
+        If two files carry the same SOP Instance UID and are not the same.
+    """
+    first: dict[str, Dataset] = {}
+    kept = []
+    for image in images:
+        uid = str(image.get("SOPInstanceUID") or "")
+        known = first.setdefault(uid, image) if uid else image
+        if known is image:
+            kept.append(image)
+        elif not filecmp.cmp(str(known.filename), str(image.filename), shallow=False):
+            names = " and ".join(Path(str(i.filename)).name for i in (known, image))
+            raise SeriesRefused(
+                f"{names} carry the same SOP Instance UID {uid} and are not the same: which of them is the "
+                "image cannot be told; the sender must name them apart, or remove one."
+            )
+    copies = len(images) - len(kept)
+    return kept, [f"Left out: {_count(copies, 'file')} that others are copies of."] if copies else []
 
 
 def _check_one_series(images: Sequence[Dataset]) -> None:
@@ -205,12 +244,25 @@ def _check_one_series(images: Sequence[Dataset]) -> None:
             listed = ", ".join(f"{uid} ({number} images)" for uid, number in sorted(count.items()))
             raise SeriesRefused(f"{len(count)} {what} were found, one was expected: {listed}.")
     series = str(images[0].SeriesInstanceUID)
+    for image in images:
+        modality, sop_class = str(image.get("Modality") or ""), str(image.SOPClassUID)
+        if modality and modality not in MODALITIES:
+            raise SeriesRefused(
+                f"Modality of instance {image.get('SOPInstanceUID')} is {modality[:16]}, and its SOP class "
+                f"{SUPPORTED_CLASSES[sop_class]}: they contradict each other, and what was measured "
+                "cannot be told; an X-ray modality was expected."
+            )
     for keyword, meaning in (
         ("FrameOfReferenceUID", "frame of reference"),
         ("PatientID", "patient"),
         ("SOPClassUID", "SOP class"),
     ):
         values = {str(undecoded(image, [keyword]).get(keyword) or "") for image in images}
+        if "" in values and len(values) > 1:
+            raise SeriesRefused(
+                f"{keyword} is missing from some of the {len(images)} instances of series {series}: whether "
+                "they belong together cannot be told; the sender must send them whole."
+            )
         if len(values) > 1:
             shown = "" if keyword == "PatientID" else f": {_some(sorted(values))}"
             raise SeriesRefused(f"series {series} mixes {len(values)} values of {meaning}{shown}.")

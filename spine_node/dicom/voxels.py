@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
-import pydicom
-from numpy.typing import NDArray
-from pydicom.pixels import iter_pixels
-from pydicom.uid import DeflatedExplicitVRLittleEndian
+from numpy.typing import DTypeLike, NDArray
 
-from spine_node.dicom.frames import Frame, is_multiframe
+from spine_node.dicom.frames import Frame
+from spine_node.dicom.pixels import MAX_VOLUME_BYTES, stored_frames, transfer_syntax
 from spine_node.dicom.series import ImageSeries
 from spine_node.errors import SeriesRefused
 from spine_node.imaging.volume import Volume
 
-_INT16 = np.iinfo(np.int16)
+_INT16, _FLOAT32 = np.iinfo(np.int16), np.finfo(np.float32)
 
 UNDECODABLE = (
     AttributeError, EOFError, IndexError, KeyError, NotImplementedError, OSError, RuntimeError, TypeError,
@@ -31,18 +28,44 @@ def read_volume(series: ImageSeries) -> Volume:
     Raises
     ------
     SeriesRefused
-        If a slice has no pixels, is not grey, or cannot be decoded.
+        If a slice has no pixels, cannot be decoded, or has other pixels than its header says; if the
+        grey values are no finite numbers, or all the same.
     """
     place = {(frame.header, frame.number): index for index, frame in enumerate(series.frames)}
     whole = all(f.slope.is_integer() and f.intercept.is_integer() for f in series.frames)
-    values: NDArray[np.generic] = np.empty(series.grid.shape, dtype=np.int16 if whole else np.float32)
+    values = _room(series, np.int16 if whole else np.float32)
+    least, most = np.inf, -np.inf
     for header, number, stored in _slices(series):
         index = place[header, number]
         grey = _grey(stored, series.frames[index])
-        if values.dtype == np.int16 and not (_INT16.min <= grey.min() and grey.max() <= _INT16.max):
-            values = values.astype(np.float32)
+        low, high = float(grey.min()), float(grey.max())
+        if not (np.isfinite([low, high]).all() and max(abs(low), abs(high)) <= _FLOAT32.max):
+            raise SeriesRefused(
+                f"{series.frames[index].name} of series {series.series_uid} has grey values from {low:g} to "
+                f"{high:g}: its pixels, Rescale Slope or Rescale Intercept are wrong."
+            )
+        least, most = min(least, low), max(most, high)
+        if values.dtype == np.int16 and not (_INT16.min <= low and high <= _INT16.max):
+            wider = _room(series, np.float32)
+            wider[...] = values
+            values = wider
         values[index] = grey
+    if least == most:
+        raise SeriesRefused(
+            f"every voxel of series {series.series_uid} has the grey value {least:g}: there is no image "
+            "in it. The pixels were blanked or never written."
+        )
     return Volume(series.grid, values)
+
+
+def _room(series: ImageSeries, dtype: DTypeLike) -> NDArray[np.generic]:
+    needed = int(np.prod(series.grid.shape, dtype=object)) * np.dtype(dtype).itemsize
+    if needed > MAX_VOLUME_BYTES:
+        raise SeriesRefused(
+            f"series {series.series_uid} needs {needed / 2**30:.1f} GiB as {np.dtype(dtype)}, which its grey "
+            f"values ask for; at most {MAX_VOLUME_BYTES / 2**30:g} GiB are read."
+        )
+    return np.zeros(series.grid.shape, dtype=dtype)
 
 
 def _grey(stored: NDArray[np.generic], frame: Frame) -> NDArray[np.generic]:
@@ -55,55 +78,33 @@ def _grey(stored: NDArray[np.generic], frame: Frame) -> NDArray[np.generic]:
 
 def _slices(series: ImageSeries) -> Iterator[tuple[int, int, NDArray[np.generic]]]:
     """Index of header, index of frame and stored values of every slice, in file order."""
+    shape = series.frames[0].shape
     for index, (header, path) in enumerate(zip(series.headers, series.paths, strict=True)):
-        uid = header.SOPInstanceUID
-        if header.get("SamplesPerPixel", 1) != 1 or header.get("PhotometricInterpretation") != "MONOCHROME2":
-            raise SeriesRefused(
-                f"instance {uid} is {header.get('PhotometricInterpretation')} with "
-                f"{header.get('SamplesPerPixel')} samples a pixel; MONOCHROME2 with one was expected."
-            )
-        expected = series.frames[0].shape
         numbers = (
             {frame.number for frame in series.frames if frame.header == index} if series.multiframe else {0}
         )
         seen = 0
-        try:
-            for number, stored in enumerate(iter_pixels(_source(header, path), raw=True)):
-                if number in numbers:
-                    if stored.shape != expected:
-                        raise ValueError(f"{stored.shape} pixels decoded, {expected} expected")
-                    yield index, number, stored
-                    seen += 1
-        except UNDECODABLE as problem:
-            syntax = _transfer_syntax(header)
-            raise SeriesRefused(
-                f"pixels of instance {uid} ({syntax}) cannot be decoded: {problem}"
-            ) from problem
+        frames = stored_frames(header, path, shape)
+        while True:
+            try:
+                stored = next(frames, None)
+            except BaseException as problem:  # a panic of a decoder in Rust is no Exception
+                if isinstance(problem, KeyboardInterrupt | SystemExit):
+                    raise
+                seen_there = " ".join(str(problem).split())[:300] or type(problem).__name__
+                syntax = transfer_syntax(header).name or "unknown transfer syntax"
+                raise SeriesRefused(
+                    f"pixels of instance {header.SOPInstanceUID} ({syntax}) cannot be decoded: "
+                    f"{seen_there}. The instance is damaged, or its header wrong; the "
+                    "sender must send it again."
+                ) from problem
+            if stored is None:
+                break
+            if seen in numbers:
+                yield index, seen, stored
+            seen += 1
         if seen != len(numbers):
             raise SeriesRefused(
-                f"instance {uid} holds {seen} frames of pixels, {len(numbers)} were expected."
+                f"instance {header.SOPInstanceUID} holds {seen} frames of pixels, "
+                f"{len(numbers)} were expected."
             )
-
-
-def _source(header: pydicom.Dataset, path: Path) -> Path | pydicom.Dataset:
-    """What to decode from: a large file piece by piece, any other whole.
-
-    Raises
-    ------
-    EOFError
-        If the file ends before its pixels do; a decoder would fill up what is missing.
-    """
-    piecewise = is_multiframe(header) and header.file_meta.TransferSyntaxUID != DeflatedExplicitVRLittleEndian
-    whole = pydicom.dcmread(path, defer_size="1 MB" if piecewise else None)
-    if "PixelData" not in whole:
-        raise EOFError("it has no pixel data, or ends before they do")
-    return path if piecewise else whole
-
-
-def _transfer_syntax(header: pydicom.Dataset) -> str:
-    meta = getattr(header, "file_meta", None)
-    return (
-        str(meta.TransferSyntaxUID.name)
-        if meta and "TransferSyntaxUID" in meta
-        else "unknown transfer syntax"
-    )
