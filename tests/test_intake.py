@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from io import BytesIO
 from pathlib import Path
 
 import pydicom
 import pytest
 
 from spine_node.config import Settings
+from spine_node.dicom.selection import Completeness
 from spine_node.dicom.series import read_headers
 from spine_node.inbox import Inbox
-from spine_node.intake import Intake, job_id
+from spine_node.intake import AHEAD_AFTER_S, Intake, job_id
 from spine_node.ledger import Ledger, database_url
 from spine_node.phantom.generate import generate
 from spine_node.phantom.series import write_phantom
 
 QUIET_S, GIVE_UP_S = 10.0, 100.0
+LONG_AGO = float("-inf")
+"""When the node began to listen: file times tell how long a sender was silent."""
 
 
 @pytest.fixture(scope="module")
@@ -47,10 +52,10 @@ class Desk:
             {"series": {"quiet_s": QUIET_S, "give_up_s": GIVE_UP_S}, "levels": {"pins": pins or {}}}
         )
 
-        def name_job(series_uid: str, uids: Sequence[str]) -> str:
-            return job_id(uids, "ab" * 32, "1.0", settings.levels.pins.get(series_uid, ()))
+        def name_job(series_uid: str, uids: Sequence[str], content: str) -> str:
+            return job_id(uids, content, "ab" * 32, "1.0", settings.levels.pins.get(series_uid, ()))
 
-        self.intake = Intake(self.inbox, self.ledger, settings, name_job, self.enqueued.append)
+        self.intake = Intake(self.inbox, self.ledger, settings, name_job, self.enqueued.append, LONG_AGO)
 
     def receive(self, paths: Sequence[Path]) -> str:
         for path in paths:
@@ -260,11 +265,124 @@ def test_a_pin_does_not_make_an_incomplete_series_be_judged_at_every_start(
     assert list(desk.inbox.folders(uid)) == ["refused"]
 
 
-def test_the_job_is_named_by_instances_model_and_software() -> None:
+def test_the_job_is_named_by_instances_content_model_and_software() -> None:
     """In whatever order they came; a new model or version is a new job."""
-    name = job_id(["1.2.1", "1.2.2"], "aa", "1.0")
-    assert name == job_id(["1.2.2", "1.2.1"], "aa", "1.0")
-    others = {job_id(["1.2.1"], "aa", "1.0"), job_id(["1.2.1", "1.2.2"], "bb", "1.0")}
-    others.add(job_id(["1.2.1", "1.2.2"], "aa", "1.1"))
-    others.add(job_id(["1.2.1", "1.2.2"], "aa", "1.0", ["L5=1,2,3"]))
-    assert len(others | {name}) == 5
+    name = job_id(["1.2.1", "1.2.2"], "cc", "aa", "1.0")
+    assert name == job_id(["1.2.2", "1.2.1"], "cc", "aa", "1.0")
+    others = {job_id(["1.2.1"], "cc", "aa", "1.0"), job_id(["1.2.1", "1.2.2"], "cc", "bb", "1.0")}
+    others.add(job_id(["1.2.1", "1.2.2"], "dd", "aa", "1.0"))
+    others.add(job_id(["1.2.1", "1.2.2"], "cc", "aa", "1.1"))
+    others.add(job_id(["1.2.1", "1.2.2"], "cc", "aa", "1.0", ["L5=1,2,3"]))
+    assert len(others | {name}) == 6
+
+
+def test_a_series_with_a_corrected_patient_is_analysed_anew(desk: Desk, instances: list[Path]) -> None:
+    """The same SOP Instance UIDs under another patient: results under the wrong one must not be the last."""
+    uid = desk.receive(instances)
+    desk.wait(uid, QUIET_S + 1)
+    desk.intake.look()
+    desk.inbox.finish(uid)
+    desk.ledger.set_state(desk.enqueued[0], "delivered")
+    for path in instances:
+        corrected = pydicom.dcmread(path)
+        corrected.PatientID = "SOMEBODY-ELSE"
+        written = BytesIO()
+        corrected.save_as(written)
+        desk.inbox.store(uid, str(corrected.SOPInstanceUID), "PACS", [written.getvalue()])
+    desk.wait(uid, QUIET_S + 1)
+    desk.intake.look()
+    assert len(set(desk.enqueued)) == 2
+    assert {job.job: job.calling_ae for job in desk.ledger.jobs()} == dict(
+        zip(desk.enqueued, ("SCANNER", "PACS"), strict=True)
+    )
+
+
+def test_what_comes_between_the_look_and_the_claim_is_judged_with_the_rest(
+    desk: Desk, instances: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    uid = desk.receive(instances[:-1])
+    desk.wait(uid, QUIET_S + 1)
+    claim = desk.inbox.claim
+
+    def late(series_uid: str) -> Path:
+        desk.receive(instances[-1:])
+        return claim(series_uid)
+
+    monkeypatch.setattr(desk.inbox, "claim", late)
+    monkeypatch.setattr("spine_node.intake.is_complete", lambda headers: Completeness(True, "", len(headers)))
+    desk.intake.look()
+    assert desk.enqueued == []
+    monkeypatch.undo()
+    desk.wait(uid, QUIET_S + 1)
+    desk.intake.look()
+    assert [job.instances for job in desk.ledger.jobs()] == [len(instances)]
+
+
+def test_each_sender_has_its_own_quiet_time(desk: Desk, instances: list[Path]) -> None:
+    """A scanner that reconstructs while it sends pauses longer than a PACS does."""
+    series = desk.intake.settings.series.model_copy(update={"quiet_s_by_sender": {"SCANNER": 60.0}})
+    desk.intake.settings = desk.intake.settings.model_copy(update={"series": series})
+    uid = desk.receive(instances)
+    desk.wait(uid, QUIET_S + 1)
+    desk.intake.look()
+    assert desk.enqueued == []
+    desk.wait(uid, 61)
+    desk.intake.look()
+    assert len(desk.enqueued) == 1
+
+
+def test_headers_are_read_before_the_quiet_time_is_over_and_again_when_a_file_is_replaced(
+    desk: Desk, instances: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then nothing has to be read when it is; but never what is no longer there."""
+    monkeypatch.setattr("spine_node.intake.AHEAD_S", 60.0)
+    uid = desk.receive(instances)
+    desk.wait(uid, AHEAD_AFTER_S + 1)
+    desk.intake.look()
+    corrected = pydicom.dcmread(instances[3])
+    corrected.PatientID = "SOMEBODY-ELSE"
+    written = BytesIO()
+    corrected.save_as(written)
+    desk.inbox.store(uid, str(corrected.SOPInstanceUID), "SCANNER", [written.getvalue()])
+    desk.wait(uid, QUIET_S + 1)
+    desk.intake.look()
+    ahead = desk.enqueued[0]
+    fresh = Desk(desk.folder / "fresh")
+    for path in sorted(desk.inbox.claim(uid).glob("*.dcm")):
+        fresh.inbox.store(uid, path.stem, "SCANNER", [path.read_bytes()])
+    fresh.wait(uid, QUIET_S + 1)
+    fresh.intake.look()
+    assert fresh.enqueued == [ahead]
+
+
+def test_what_was_read_ahead_is_not_read_again(
+    desk: Desk, instances: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spine_node.intake.AHEAD_S", 60.0)
+    uid = desk.receive(instances)
+    desk.wait(uid, AHEAD_AFTER_S + 1)
+    desk.intake.look()
+    monkeypatch.setattr("spine_node.intake.read_headers", lambda _paths: pytest.fail("read again"))
+    desk.wait(uid, QUIET_S + 1)
+    desk.intake.look()
+    assert len(desk.enqueued) == 1
+
+
+def test_a_file_that_the_system_does_not_let_us_read_is_no_fault_of_the_series(
+    desk: Desk, instances: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Too many open files, a disk that fails: the series waits, and is judged when it can be read."""
+    uid = desk.receive(instances)
+
+    def too_many(_path: Path) -> pydicom.Dataset:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    with monkeypatch.context() as without_files:
+        without_files.setattr("spine_node.dicom.series.read_header", too_many)
+        without_files.setattr("spine_node.intake.AGAIN_S", 0.0)
+        desk.wait(uid, QUIET_S + 1)
+        desk.intake.look()
+    assert desk.ledger.jobs() == []
+    assert list(desk.inbox.folders(uid)) == ["receiving"]
+    desk.intake.look()
+    assert len(desk.enqueued) == 1

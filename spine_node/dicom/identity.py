@@ -22,6 +22,9 @@ IMPLEMENTATION_CLASS_UID = "2.25.86709032417595826808043638794250351919"
 IMPLEMENTATION_VERSION = "SPINE_NODE"
 """(0002,0013); the same in every release, so that an upgrade does not change a result's bytes."""
 
+DEVICE_UID = "2.25.253753020151839368704576003988281494460"
+"""Names this software as the observer of a report."""
+
 MANUFACTURER = "Spine Node"
 MODEL_NAME = "Spine Node"
 

@@ -13,6 +13,7 @@ from pydicom.dataset import Dataset
 from pydicom.sr.coding import Code as SRCode
 
 from spine_node.dicom.identity import (
+    DEVICE_UID,
     MANUFACTURER,
     MODEL_NAME,
     finish,
@@ -21,7 +22,6 @@ from spine_node.dicom.identity import (
 )
 from spine_node.dicom.result_uids import result_uids
 from spine_node.dicom.series import ImageSeries
-from spine_node.dicom.sr_context import DEVICE_UID
 from spine_node.dicom.standins import standin
 from spine_node.segmentation.segmenter import Segmentation
 

@@ -1,7 +1,8 @@
 """UIDs of what is made of one segmentation: the same content has the same UIDs, any other content others.
 
-The sources, the model, the software and what a person has fixed say how a result was made; digests say
-what it is, as the same weights give another label map on another device or after a change of settings.
+The sources, the patient, the model, the software and what a person has fixed say how a result was made;
+digests say what it is, as the same weights give another label map on another device or after a change of
+settings. A corrected identity makes another result: under one UID it would be two.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from spine_node.dicom.fingerprint import identity_fingerprint
 from spine_node.dicom.identity import result_uid
 from spine_node.dicom.series import ImageSeries
 from spine_node.segmentation.segmenter import Segmentation
@@ -33,7 +35,8 @@ class ResultUids:
 def result_uids(series: ImageSeries, segmentation: Segmentation, software_version: str) -> ResultUids:
     """The UIDs of the results of one segmentation of one series."""
     model = segmentation.model
-    made_of = (model.name, model.version, segmentation.digest, *filter(None, [segmentation.variant]))
+    whose = identity_fingerprint(series.headers[0])
+    made_of = (model.name, model.version, whose, segmentation.digest, *filter(None, [segmentation.variant]))
     return ResultUids(tuple(series.sop_instance_uids), model.sha256, software_version, made_of)
 
 

@@ -9,13 +9,10 @@ from pydicom.sr.coding import Code as SRCode
 
 from spine_node.dicom.codes import CONE_BEAM_CT
 from spine_node.dicom.frames import XRAY_3D_ANGIOGRAPHIC, XRAY_3D_CRANIOFACIAL
-from spine_node.dicom.identity import MANUFACTURER, MODEL_NAME
+from spine_node.dicom.identity import DEVICE_UID, MANUFACTURER, MODEL_NAME
 from spine_node.dicom.series import ImageSeries
 from spine_node.dicom.sr_codes import ascii_text, sr
 from spine_node.parameters.definitions import Code
-
-DEVICE_UID = "2.25.253753020151839368704576003988281494460"
-"""Names this software as the observer."""
 
 CT_PROCEDURE = Code("25045-6", "LN", "CT unspecified body region")
 

@@ -11,7 +11,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable
 
-from spine_node.dicom.sr_context import DEVICE_UID
+from spine_node.dicom.identity import DEVICE_UID
 from spine_node.parameters.definitions import Code
 from spine_node.reports.fhir_observations import observations
 from spine_node.reports.fhir_types import (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -72,6 +73,21 @@ def identity_of(choice: str | Path) -> ModelIdentity:
             f"the bundle in {found} segments {named}: the node measures spines and cannot use it."
         )
     return bundle.identity
+
+
+def settings_digest(choice: str | Path) -> str:
+    """What a bundle says of how its net is used (channels, spacing, windows): the same weights under other
+    settings make other label maps. "" for what has no such files."""
+    found = _resolved(choice)
+    if isinstance(found, str):
+        return ""
+    digest = hashlib.sha256()
+    for path in sorted(
+        path for name in (INFERENCE, METADATA) for path in found.glob(f"{name.with_suffix('')}.*")
+    ):
+        content = path.read_bytes()
+        digest.update(f"{path.name} {len(content)} ".encode() + content)
+    return digest.hexdigest()
 
 
 def _resolved(choice: str | Path) -> str | Path:

@@ -8,6 +8,7 @@ import pytest
 
 from spine_node.errors import BundleRefused
 from spine_node.segmentation.bundle import (
+    DEFAULT_BUNDLE,
     INFERENCE,
     METADATA,
     WEIGHTS,
@@ -16,6 +17,7 @@ from spine_node.segmentation.bundle import (
     sha256_of,
     start_weights,
 )
+from spine_node.segmentation.plug import settings_digest
 
 
 @pytest.fixture
@@ -216,3 +218,14 @@ def test_a_training_can_start_from_either_net(pair):
 def test_a_training_cannot_start_from_a_net_that_is_not_there(bundle):
     with pytest.raises(BundleRefused, match="holds no context net: there is nothing to start from"):
         start_weights(bundle, "context")
+
+
+def test_the_same_weights_under_other_settings_are_another_model(tmp_path: Path) -> None:
+    """After a corrected channel map a series that is sent again is analysed again."""
+    folder = tmp_path / "bundle"
+    shutil.copytree(DEFAULT_BUNDLE, folder)
+    before = settings_digest(folder)
+    assert before == settings_digest(folder) == settings_digest(DEFAULT_BUNDLE)
+    metadata = folder / "configs" / "metadata.json"
+    metadata.write_text(metadata.read_text().replace('"version"', '"Version"', 1))
+    assert settings_digest(folder) != before

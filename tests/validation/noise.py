@@ -59,7 +59,7 @@ KNOWN = (
     ),
     Known(
         "dcentvfy",
-        r"for attribute - Element=<AccessionNumber> IE <Study> versus <Series>",
+        r"for attribute - Element=<AccessionNumber> IE (<Study> versus <Series>|<Series> versus <Study>)",
         "PS3.3 C.17.2: an item of Referenced Request Sequence has an Accession Number too, of the request. "
         "dcentvfy finds the element in another entity than the study's; the values are equal.",
     ),
