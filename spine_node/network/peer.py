@@ -10,6 +10,42 @@ _AE_TITLE = re.compile(r"[!-\[\]-~]([ -\[\]-~]{0,14}[!-\[\]-~])?")
 
 
 @dataclass(frozen=True, slots=True)
+class ClientTls:
+    """How we speak TLS to a peer; files of PEM. What is empty is taken from [tls] of the config.
+
+    Attributes
+    ----------
+    ca : str
+        Certificates of the authorities that may have signed the peer's.
+    certificate, key : str
+        Ours, for a peer that wants to know who calls; the certificate with its intermediates.
+    key_password_file, key_password_variable : str
+        The file, or the environment variable, that holds the password of the key.
+    crl : str
+        Revoked certificates of the peer's authority; "" asks for none.
+    server_name : str
+        The name that the peer's certificate must have; "" is the host that we call.
+    """
+
+    ca: str = ""
+    certificate: str = ""
+    key: str = ""
+    key_password_file: str = ""
+    key_password_variable: str = ""
+    crl: str = ""
+    server_name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerTls:
+    """How the TLS port speaks: files as in `ClientTls`, and whether callers show a certificate too."""
+
+    files: ClientTls
+    client_certificates: bool = True
+    handshake_timeout_s: float = 10.0
+
+
+@dataclass(frozen=True, slots=True)
 class Peer:
     """Where a peer answers, and how long we wait for it.
 
@@ -23,6 +59,8 @@ class Peer:
         For the TCP connection, and for the answer to the association request.
     answer_timeout_s : float
         For the answer to one request; a PACS that compresses on arrival takes its time.
+    tls : ClientTls or None
+        How we speak TLS to it; None is plain DICOM.
     """
 
     name: str
@@ -31,6 +69,7 @@ class Peer:
     port: int
     connect_timeout_s: float = 10.0
     answer_timeout_s: float = 120.0
+    tls: ClientTls | None = None
 
     def __post_init__(self) -> None:
         if not self.name:
