@@ -5,9 +5,11 @@
     done/ refused/ ignored/ failed/           settled; all but done with a reason.txt
     superseded/<series uid>/<sop uid>-<n>.dcm an older content of an instance that was sent again, changed
     incoming/<writer>/                        temporary files of one living process
+    stopped.txt                               why nothing is stored for the time being
 
 A change of state is one rename of the series' folder, so a kill leaves the series in one state or in
-the other, and `ls` tells which. `sender.txt` in a series' folder holds the AE title that sent last.
+the other, and `ls` tells which. `job.txt` in a claimed series' folder names the job it was claimed for,
+`sender.txt` in any holds the AE title that sent last.
 
 What becomes of an instance whose UID is already here:
 
@@ -26,16 +28,21 @@ from __future__ import annotations
 import errno
 import fcntl
 import filecmp
+import itertools
 import os
 import re
 import shutil
 import threading
 import time
 import uuid
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import BinaryIO
+
+from spine_node.durable import durable_folder, sync_folder
 
 RECEIVING, CLAIMED = "receiving", "claimed"
 SETTLED = ("done", "refused", "ignored", "failed")
@@ -43,7 +50,11 @@ SETTLED = ("done", "refused", "ignored", "failed")
 
 _STATES = (RECEIVING, CLAIMED, *SETTLED)
 _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
-_SENDER, _REASON = "sender.txt", "reason.txt"
+_LOOK_EVERY_BYTES = 16 << 20
+"""How much is written between two looks at the free space."""
+
+_SENDER, _REASON, _JOB, _STOPPED = "sender.txt", "reason.txt", "job.txt", "stopped.txt"
+_GONE = ".gone"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +64,6 @@ class ReceivedSeries:
     Attributes
     ----------
     series_uid : str
-    paths : tuple of Path
-        One file an instance, sorted by name. Files of an earlier, settled arrival are among them;
-        `claim` brings all into one folder.
     last_arrival_unix_s : float
         When the newest instance came, or came again, by this machine's clock.
     calling_ae : str
@@ -63,9 +71,18 @@ class ReceivedSeries:
     """
 
     series_uid: str
-    paths: tuple[Path, ...]
     last_arrival_unix_s: float
     calling_ae: str
+    _list: Callable[[], dict[str, Path]] = field(repr=False)
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """One file an instance, sorted by name, looked for when asked.
+
+        Files of an earlier, settled arrival are among them; `claim` brings all into one folder.
+        """
+        newest = self._list()
+        return tuple(newest[name] for name in sorted(newest))
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +91,16 @@ class Stored:
 
     path: Path
     how: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """A series in one state: its folder, and since when it is there, by this machine's clock."""
+
+    series_uid: str
+    state: str
+    folder: Path
+    since_unix_s: float
 
 
 class Inbox:
@@ -91,11 +118,15 @@ class Inbox:
 
     def __init__(self, root: Path, reserve_bytes: int = 0) -> None:
         self.root = root.absolute()
+        self._root = str(self.root)
         self._reserve_bytes = reserve_bytes
         self._writer: tuple[Path, int] | None = None
+        self._numbers = itertools.count()
         self._opening = threading.Lock()
+        durable_folder(self.root)
         for name in (*_STATES, "incoming", "superseded"):
-            (self.root / name).mkdir(parents=True, exist_ok=True)
+            (self.root / name).mkdir(exist_ok=True)
+        sync_folder(self.root)
         with self._exclusively():
             self._clear_interrupted()
 
@@ -115,23 +146,48 @@ class Inbox:
         ValueError
             If a UID is not one (and so could not safely name a file).
         OSError
-            If the disk is full (ENOSPC, also when only the reserve is left) or fails. Nothing of
-            the instance is left behind.
+            If the disk is full (ENOSPC, also when only the reserve is left, or after `stop_storing`) or
+            fails. Nothing of the instance is left behind.
         """
-        file_name = f"{_checked(sop_uid)}.dcm"
-        receiving = self._folder(RECEIVING, series_uid)
-        temporary = self.temporary_folder() / f"{uuid.uuid4().hex}.part"
+        _checked(sop_uid), _checked(series_uid)
+        draft = self.draft()
         try:
-            self._write(temporary, chunks)
-            with self._exclusively():
-                stored = self._place(temporary, series_uid, file_name, calling_ae)
-                folder = _open_folder(receiving) if stored.how != "same" else None
-        except BaseException:
-            temporary.unlink(missing_ok=True)
-            raise
-        if folder is not None:
-            _sync_and_close(folder)
+            for chunk in chunks:
+                draft.write(chunk)
+            return draft.keep(series_uid, sop_uid, calling_ae)
+        finally:
+            draft.discard()
+
+    def draft(self) -> Draft:
+        """Room for an instance that arrives in pieces, and whose series is not known yet.
+
+        Raises
+        ------
+        OSError
+            If the disk is full (ENOSPC, also when only the reserve is left) or fails.
+        """
+        self.require_space(0)
+        return Draft(self, self.temporary_folder() / f"{next(self._numbers)}.part")
+
+    def place(self, temporary: Path, series_uid: str, sop_uid: str, calling_ae: str) -> Stored:
+        """Move a whole, synced temporary file to its place, and sync that too."""
+        file_name = f"{_checked(sop_uid)}.dcm"
+        with self._exclusively():
+            stored = self._place(temporary, series_uid, file_name, calling_ae)
+            # Also of an instance that was here: who brought it may not have synced its folder yet.
+            folder = _open_folder(stored.path.parent)
+        _sync_and_close(folder)
         return stored
+
+    def require_space(self, size: int) -> None:
+        """Raise OSError (ENOSPC) unless this many bytes fit without touching the reserve, and none after
+        `stop_storing`."""
+        if stopped := self.stopped():
+            raise OSError(errno.ENOSPC, stopped)
+        disk = os.statvfs(self.root)
+        free = disk.f_bavail * disk.f_frsize
+        if free < size + self._reserve_bytes:
+            raise OSError(errno.ENOSPC, f"{free} bytes are free, {self._reserve_bytes} are reserved")
 
     def temporary_folder(self) -> Path:
         """A folder of this process on the inbox's filesystem; emptied when the process has ended."""
@@ -154,14 +210,15 @@ class Inbox:
         for folder in self._series(RECEIVING):
             if self._folder(CLAIMED, folder.name).exists():
                 continue
-            newest = {p.name: p for state in (*SETTLED, RECEIVING) for p in self._files(state, folder.name)}
             try:
                 last = folder.stat().st_mtime
+                with os.scandir(folder) as entries:
+                    empty = not any(entry.name.endswith(".dcm") for entry in entries)
             except FileNotFoundError:  # claimed by another process meanwhile
                 continue
-            if newest:
-                paths = tuple(newest[name] for name in sorted(newest))
-                found.append(ReceivedSeries(folder.name, paths, last, _read(folder / _SENDER)))
+            if not empty:
+                newest = partial(self._newest, folder.name)
+                found.append(ReceivedSeries(folder.name, last, _read(folder / _SENDER), newest))
         return sorted(found, key=lambda series: series.last_arrival_unix_s)
 
     def claim(self, series_uid: str) -> Path:
@@ -179,8 +236,20 @@ class Inbox:
                 self._require(receiving)
                 for state in SETTLED:
                     self._absorb(self._folder(state, series_uid), receiving)
+                (receiving / _JOB).unlink(missing_ok=True)
                 self._rename(receiving, claimed)
             return claimed
+
+    def assign(self, series_uid: str, job: str) -> None:
+        """Write down for which job the series is claimed: only that one may end the claim."""
+        with self._exclusively():
+            claimed = self._folder(CLAIMED, series_uid)
+            self._require(claimed)
+            _write(claimed / _JOB, job)
+
+    def holder(self, series_uid: str) -> str:
+        """The job for which the series is claimed; "" when it is not, or was not assigned yet."""
+        return _read(self._folder(CLAIMED, series_uid) / _JOB)
 
     def finish(self, series_uid: str) -> Path:
         """The claimed series was analysed. Like the other ends, saying it twice changes nothing.
@@ -225,7 +294,8 @@ class Inbox:
                 if receiving.exists():
                     self._absorb(folder, receiving)
                 else:
-                    (folder / _REASON).unlink(missing_ok=True)
+                    for note in (_REASON, _JOB):
+                        (folder / note).unlink(missing_ok=True)
                     self._rename(folder, receiving)
             os.utime(receiving)
             return receiving
@@ -233,6 +303,28 @@ class Inbox:
     def folders(self, series_uid: str) -> dict[str, Path]:
         """Where a series lies, by state; usually one, or receiving beside another."""
         return {s: f for s in _STATES if (f := self._folder(s, series_uid)).exists()}
+
+    def keep(self, sop_uids: Collection[str]) -> dict[str, Path]:
+        """Where each of these instances lies, of those that are here in whatever state, for good.
+
+        When this returns a power cut does not lose them, and a settled series among them is kept as long
+        from now as if it had just settled. The series are looked through, the latest first, so that no
+        index can be wrong.
+        """
+        wanted = {f"{uid}.dcm" for uid in sop_uids}
+        found = self._look_for(wanted)
+        if wanted - found.keys():
+            with self._exclusively():  # a series that changed its state meanwhile may have been overlooked
+                found |= self._look_for(wanted - found.keys())
+        for folder in {path.parent for path in found.values()}:
+            with self._exclusively():
+                for at in self.folders(folder.name).values():
+                    _sync_and_close(_open_folder(at))
+                    if at.parent.name in SETTLED:
+                        os.utime(at)
+        # once more: what was deleted before it was to be kept from now on is not here
+        again = {n: self._where(p) for n, p in found.items()}
+        return {name.removesuffix(".dcm"): path for name, path in again.items() if path is not None}
 
     def claimed(self) -> list[str]:
         """Series UIDs being analysed: after a restart, those that a killed process held."""
@@ -242,47 +334,94 @@ class Inbox:
         """Why the series was refused or ignored, or how it failed; empty when it was not."""
         return "".join(_read(folder / _REASON) for folder in self.folders(series_uid).values())
 
-    def expire(self, states: Iterable[str], older_than_s: float) -> list[str]:
-        """Delete series that settled longer ago than this; gives their UIDs.
-
-        The older contents of their instances under superseded/ go with them.
-        """
-        gone = []
-        for state in states:
-            if state not in SETTLED:
-                raise ValueError(f"a series that is {state} does not expire; only {', '.join(SETTLED)} do")
+    def rests(self) -> Iterator[Rest]:
+        """Every series in every state, for who keeps the disk: what has settled, and what has not."""
+        for state in _STATES:
             for folder in self._series(state):
-                with self._exclusively():
-                    if not folder.exists() or time.time() - folder.stat().st_mtime < older_than_s:
-                        continue
-                    shutil.rmtree(folder)
-                    if not self.folders(folder.name):
-                        shutil.rmtree(self._folder("superseded", folder.name), ignore_errors=True)
-                gone.append(folder.name)
+                try:
+                    yield Rest(folder.name, state, folder, folder.stat().st_mtime)
+                except FileNotFoundError:  # moved meanwhile
+                    continue
+
+    def remove(self, rest: Rest) -> bool:
+        """Delete a series that has settled, unless anything happened to it since; whether it is gone.
+
+        The older contents of its instances under superseded/ go with it.
+        """
+        if rest.state not in SETTLED:
+            raise ValueError(f"a series that is {rest.state} is not removed; only {', '.join(SETTLED)} are")
+        with self._exclusively():
+            folders = self.folders(rest.series_uid)
+            if RECEIVING in folders or CLAIMED in folders or rest.state not in folders:
+                return False
+            if folders[rest.state].stat().st_mtime != rest.since_unix_s:
+                return False
+            gone = self._take_away(rest.series_uid, [rest.state])
+        _delete(gone)
+        return True
+
+    def forget(self, series_uid: str) -> bool:
+        """Delete a series in whatever state it is, but for one being analysed; whether there was any.
+
+        Raises
+        ------
+        ValueError
+            If it is claimed.
+        """
+        with self._exclusively():
+            folders = self.folders(series_uid)
+            if CLAIMED in folders:
+                raise ValueError(f"series {series_uid} is being analysed")
+            gone = self._take_away(series_uid, list(folders))
+        _delete(gone)
+        return bool(folders)
+
+    def forget_superseded(self, older_than_s: float) -> list[Path]:
+        """Delete older contents of instances that were superseded longer ago than this; gives their files."""
+        gone = []
+        for path in (self.root / "superseded").glob("*/*.dcm"):
+            try:
+                if time.time() - path.stat().st_mtime > older_than_s:
+                    path.unlink()
+                    gone.append(path)
+            except FileNotFoundError:
+                continue
         return gone
 
-    def _write(self, path: Path, chunks: Iterable[bytes | memoryview]) -> None:
-        with path.open("xb", buffering=0) as file:
-            for chunk in chunks:
-                self._require_space(len(chunk))
-                view = memoryview(chunk)
-                while view:
-                    view = view[file.write(view) :]
-            os.fsync(file.fileno())
+    def stop_storing(self, reason: str) -> None:
+        """Store nothing more, in any process, until `store_again`; senders are told that space is short."""
+        if self.stopped() != reason:
+            temporary = self.temporary_folder() / f"{uuid.uuid4().hex}.part"
+            temporary.write_text(reason + "\n", encoding="utf-8")
+            temporary.replace(self.root / _STOPPED)
 
-    def _require_space(self, size: int) -> None:
-        disk = os.statvfs(self.root)
-        free = disk.f_bavail * disk.f_frsize
-        if free < size + self._reserve_bytes:
-            raise OSError(errno.ENOSPC, f"{free} bytes are free, {self._reserve_bytes} are reserved")
+    def store_again(self) -> None:
+        """Take back `stop_storing`."""
+        (self.root / _STOPPED).unlink(missing_ok=True)
+
+    def stopped(self) -> str:
+        """Why nothing is stored, or empty."""
+        return _read(self.root / _STOPPED)
+
+    def _take_away(self, series_uid: str, states: Iterable[str]) -> list[Path]:
+        """Out of sight by renames: a reader must not meet half of it. A full disk has room for these."""
+        taken = [self._folder(state, series_uid) for state in states]
+        if set(self.folders(series_uid)) == set(states):
+            taken.append(self._folder("superseded", series_uid))
+        gone = []
+        for folder in taken:
+            if folder.exists():
+                gone.append(folder.rename(folder.with_name(f".{folder.name}-{uuid.uuid4().hex}{_GONE}")))
+                _sync_and_close(_open_folder(folder.parent))
+        return gone
 
     def _place(self, temporary: Path, series_uid: str, file_name: str, calling_ae: str) -> Stored:
         receiving = self._folder(RECEIVING, series_uid)
         target = receiving / file_name
         for state in _STATES:
-            known = self._folder(state, series_uid) / file_name
-            if not known.exists():
+            if not os.path.exists(f"{self._root}/{state}/{series_uid}/{file_name}"):
                 continue
+            known = self._folder(state, series_uid) / file_name
             if filecmp.cmp(known, temporary, shallow=False):
                 temporary.unlink()
                 if state == RECEIVING:
@@ -292,11 +431,12 @@ class Inbox:
                 self._keep_superseded(known, series_uid)
                 temporary.rename(target)
                 return Stored(target, "superseding")
-        if not receiving.exists():
-            receiving.mkdir()
-            _sync_and_close(_open_folder(receiving.parent))
-        if _read(receiving / _SENDER) != calling_ae:
-            (receiving / _SENDER).write_text(calling_ae, encoding="utf-8")
+        if not (receiving / _SENDER).exists():
+            # Where the sender is written the folder is durable: who made one without may have been killed.
+            receiving.mkdir(exist_ok=True)
+            sync_folder(receiving.parent)
+        if not (receiving / _SENDER).exists() or _read(receiving / _SENDER) != calling_ae:
+            _write(receiving / _SENDER, calling_ae)
         temporary.rename(target)
         return Stored(target, "new")
 
@@ -304,12 +444,13 @@ class Inbox:
         """Copy, so that the acknowledged instance is never absent from its place, even for an instant."""
         folder = self._folder("superseded", series_uid)
         folder.mkdir(exist_ok=True)
+        sync_folder(folder.parent)
         number = sum(1 for _ in folder.glob(f"{path.stem}-*.dcm")) + 1
         with path.open("rb") as source, (folder / f"{path.stem}-{number}.dcm").open("wb") as copy:
             shutil.copyfileobj(source, copy)
             copy.flush()
             os.fsync(copy.fileno())
-        _sync_and_close(_open_folder(folder))
+        sync_folder(folder)
 
     def _settle(self, series_uid: str, state: str, reason: str) -> Path:
         with self._exclusively():
@@ -318,7 +459,7 @@ class Inbox:
                 return target
             self._require(claimed)
             if reason:
-                (claimed / _REASON).write_text(reason + "\n", encoding="utf-8")
+                _write(claimed / _REASON, reason + "\n")
             self._absorb(target, claimed)
             self._rename(claimed, target)
             os.utime(target)
@@ -333,13 +474,13 @@ class Inbox:
                 self._keep_superseded(path, older.name)
             else:
                 path.rename(newer / path.name)
-        _sync_and_close(_open_folder(newer))
+        sync_folder(newer)
         shutil.rmtree(older)
 
     def _rename(self, source: Path, target: Path) -> None:
         source.rename(target)
         for parent in (target.parent, source.parent):
-            _sync_and_close(_open_folder(parent))
+            sync_folder(parent)
 
     def _require(self, folder: Path) -> None:
         if not folder.exists():
@@ -350,6 +491,31 @@ class Inbox:
 
     def _series(self, state: str) -> list[Path]:
         return [folder for folder in (self.root / state).iterdir() if _UID.fullmatch(folder.name)]
+
+    def _look_for(self, wanted: set[str]) -> dict[str, Path]:
+        """Files of these names; stops when all are found."""
+        folders = []
+        for state in _STATES:
+            for folder in self._series(state):
+                with suppress(FileNotFoundError):  # moved meanwhile
+                    folders.append((folder.stat().st_mtime, folder))
+        found: dict[str, Path] = {}
+        for _, folder in sorted(folders, reverse=True):
+            if len(found) == len(wanted):
+                break
+            with suppress(FileNotFoundError):
+                names = wanted.intersection(os.listdir(folder))
+                found |= {name: folder / name for name in names if name not in found}
+        return found
+
+    def _where(self, path: Path) -> Path | None:
+        """A file of a series, whatever state that is in by now."""
+        there = [p for s in _STATES if (p := self._folder(s, path.parent.name) / path.name).exists()]
+        return there[0] if there else None
+
+    def _newest(self, series_uid: str) -> dict[str, Path]:
+        """The newest file of each instance by its name, of a series that is receiving."""
+        return {p.name: p for state in (*SETTLED, RECEIVING) for p in self._files(state, series_uid)}
 
     def _files(self, state: str, series_uid: str) -> list[Path]:
         return list(self._folder(state, series_uid).glob("*.dcm"))
@@ -364,6 +530,7 @@ class Inbox:
                 continue
             finally:
                 os.close(descriptor)
+        _delete([*self.root.glob(f"*/.*{_GONE}")])
 
     @contextmanager
     def _exclusively(self) -> Iterator[None]:
@@ -373,6 +540,64 @@ class Inbox:
             yield
         finally:
             os.close(descriptor)
+
+
+class Draft:
+    """An instance on its way in: a temporary file that is nobody's until it is kept.
+
+    Not for several threads at once. What is neither kept nor discarded goes when its process has ended.
+    """
+
+    def __init__(self, inbox: Inbox, path: Path) -> None:
+        self._inbox, self._path = inbox, path
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
+        self._size = self._looked_at = 0
+        self._kept = False
+
+    def write(self, piece: bytes | memoryview) -> None:
+        """Add the next bytes.
+
+        Raises
+        ------
+        OSError
+            If the disk is full (ENOSPC, also when only the reserve is left) or fails.
+        """
+        self._size += len(piece)
+        if self._size > self._looked_at:
+            self._inbox.require_space(len(piece) + _LOOK_EVERY_BYTES)
+            self._looked_at = self._size + _LOOK_EVERY_BYTES
+        view = memoryview(piece)
+        while view:
+            view = view[os.write(self._file, view) :]
+
+    def reader(self) -> BinaryIO:
+        """What was written so far, to be read from its start."""
+        return open(self._path, "rb")
+
+    def keep(self, series_uid: str, sop_uid: str, calling_ae: str) -> Stored:
+        """Make it an instance of a series, for good: when this returns, a power cut does not lose it.
+
+        Raises
+        ------
+        ValueError
+            If a UID is not one (and so could not safely name a file).
+        OSError
+            If the disk is full or fails.
+        """
+        _checked(series_uid)
+        os.fsync(self._file)
+        stored = self._inbox.place(self._path, series_uid, sop_uid, calling_ae)
+        self._kept = True
+        self.discard()
+        return stored
+
+    def discard(self) -> None:
+        """Leave nothing of it, unless it was kept."""
+        if self._file >= 0:
+            os.close(self._file)
+            self._file = -1
+        if not self._kept:
+            self._path.unlink(missing_ok=True)
 
 
 def _checked(uid: str) -> str:
@@ -387,6 +612,21 @@ def _read(path: Path) -> str:
         return path.read_text(encoding="utf-8").strip()
     except FileNotFoundError:
         return ""
+
+
+def _write(path: Path, text: str) -> None:
+    """Write a small file whole or not at all."""
+    partial = path.with_name(f".{path.name}")
+    with partial.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    partial.rename(path)
+
+
+def _delete(folders: Iterable[Path]) -> None:
+    for folder in folders:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _open_folder(folder: Path) -> int:

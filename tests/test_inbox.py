@@ -17,7 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spine_node.inbox import SETTLED, Inbox
+from spine_node.inbox import SETTLED, Inbox, Rest
 
 SERIES, OTHER = "1.2.3", "1.2.4"
 
@@ -166,20 +166,85 @@ def test_a_series_refused_again_after_more_of_it_came_is_one_folder(inbox: Inbox
     assert inbox.reason(SERIES) == "still incomplete"
 
 
-def test_only_old_settled_series_expire(inbox: Inbox) -> None:
-    for n, age_s in enumerate((100, 3)):
-        put(inbox, "1.1", b"a", f"1.2.{n}")
-        put(inbox, "1.1", b"b", f"1.2.{n}")
-        inbox.claim(f"1.2.{n}")
-        os.utime(inbox.finish(f"1.2.{n}"), (time.time() - age_s,) * 2)
-    put(inbox, "1.1", b"a", "1.2.9")
-    os.utime(inbox.root / "receiving" / "1.2.9", (1e9, 1e9))
-    assert inbox.expire(("done", "ignored"), 50) == ["1.2.0"]
+def settled(inbox: Inbox, series_uid: str) -> Rest:
+    """A series that was sent, corrected and analysed."""
+    for content in (b"a", b"b"):
+        put(inbox, "1.1", content, series_uid)
+    inbox.claim(series_uid)
+    inbox.finish(series_uid)
+    return next(rest for rest in inbox.rests() if rest.series_uid == series_uid)
+
+
+def test_a_settled_series_is_removed_with_its_older_contents(inbox: Inbox) -> None:
+    settled(inbox, "1.2.1")
+    assert inbox.remove(settled(inbox, "1.2.0"))
     assert [p.name for p in (inbox.root / "superseded").iterdir()] == ["1.2.1"]
-    assert set(inbox.folders("1.2.1")) == {"done"}
-    assert set(inbox.folders("1.2.9")) == {"receiving"}
-    with pytest.raises(ValueError, match="claimed does not expire"):
-        inbox.expire(["claimed"], 0)
+    assert [p.name for p in (inbox.root / "done").iterdir()] == ["1.2.1"]
+
+
+def test_a_series_that_something_happened_to_meanwhile_is_not_removed(inbox: Inbox) -> None:
+    """Between choosing and deleting, it was sent again, is analysed again, or settled anew."""
+    rest = settled(inbox, SERIES)
+    put(inbox, "1.2", b"new")
+    assert not inbox.remove(rest)
+    inbox.claim(SERIES)
+    assert not inbox.remove(rest)
+    os.utime(inbox.finish(SERIES), (1e9, 1e9))
+    assert not inbox.remove(rest)
+    assert contents((inbox.root / "done" / SERIES).glob("*.dcm")) == {"1.1": b"b", "1.2": b"new"}
+
+
+def test_only_what_has_settled_is_removed(inbox: Inbox) -> None:
+    put(inbox, "1.1", b"a")
+    (rest,) = inbox.rests()
+    with pytest.raises(ValueError, match="receiving is not removed"):
+        inbox.remove(rest)
+
+
+def test_a_kill_while_deleting_leaves_nothing_that_looks_like_a_series(
+    inbox: Inbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rest = settled(inbox, SERIES)
+    monkeypatch.setattr("spine_node.inbox.shutil.rmtree", lambda *_, **__: None)
+    assert inbox.remove(rest)
+    monkeypatch.undo()
+    assert list(inbox.rests()) == []
+    assert everything_below(inbox.root)
+    assert everything_below(Inbox(inbox.root).root) == {}
+
+
+def test_a_study_that_an_operator_forgets_is_gone_in_every_state(inbox: Inbox) -> None:
+    settled(inbox, SERIES)
+    put(inbox, "1.9", b"more")
+    assert inbox.forget(SERIES)
+    assert everything_below(inbox.root) == {}
+    assert not inbox.forget(SERIES)
+
+
+def test_what_is_being_analysed_is_not_forgotten(inbox: Inbox) -> None:
+    put(inbox, "1.1", b"a")
+    inbox.claim(SERIES)
+    with pytest.raises(ValueError, match="is being analysed"):
+        inbox.forget(SERIES)
+
+
+def test_older_contents_are_forgotten_when_they_are_old(inbox: Inbox) -> None:
+    settled(inbox, SERIES)
+    assert inbox.forget_superseded(50) == []
+    (old,) = (inbox.root / "superseded").glob("*/*.dcm")
+    os.utime(old, (1e9, 1e9))
+    assert inbox.forget_superseded(50) == [old]
+
+
+def test_nothing_is_stored_until_there_is_room_again(inbox: Inbox) -> None:
+    """In any process that shares the inbox; the reason is what an operator finds in the folder."""
+    Inbox(inbox.root).stop_storing("the quota of 5 GB is used up")
+    with pytest.raises(OSError, match="quota of 5 GB") as refused:
+        put(inbox, "1.1", b"a")
+    assert refused.value.errno == errno.ENOSPC
+    assert list(inbox.rests()) == []
+    Inbox(inbox.root).store_again()
+    assert put(inbox, "1.1", b"a") == "new"
 
 
 @pytest.mark.parametrize(
@@ -271,7 +336,8 @@ def test_an_instance_is_synced_before_it_is_in_its_place(
 
     monkeypatch.setattr(os, "fsync", note)
     put(inbox, "1.2.3.1", b"a")
-    assert synced == ["file before", "receiving before", f"{SERIES} after"]
+    # where the sender is written, others take the folder's own name to be on the disk
+    assert synced == ["file before", "receiving before", ".sender.txt before", f"{SERIES} after"]
 
 
 def test_many_threads_lose_nothing(inbox: Inbox) -> None:
@@ -365,3 +431,57 @@ def _bring(inbox: Inbox, state: str) -> None:
         inbox.finish(SERIES)
     elif state != "claimed":
         {"refused": inbox.refuse, "ignored": inbox.ignore, "failed": inbox.fail}[state](SERIES, "a reason")
+
+
+def test_instances_are_found_by_their_uid_alone_in_any_state(tmp_path: Path) -> None:
+    """And nothing that is not there; a name that is no UID finds nothing."""
+    inbox = Inbox(tmp_path)
+    for series, sop in (("1.1", "1.1.1"), ("1.1", "1.1.2"), ("1.2", "1.2.1"), ("1.3", "1.3.1")):
+        inbox.store(series, sop, "CT1", [b"x"])
+    inbox.claim("1.2")
+    inbox.claim("1.3")
+    inbox.refuse("1.3", "why")
+    found = inbox.keep(["1.1.2", "1.2.1", "1.3.1", "1.4.1", "../1.1/1.1.1", ""])
+    assert {uid: path.parent.parent.name for uid, path in found.items()} == {
+        "1.1.2": "receiving",
+        "1.2.1": "claimed",
+        "1.3.1": "refused",
+    }
+    assert all(path.read_bytes() == b"x" for path in found.values())
+
+
+def test_what_is_asked_for_is_kept_anew_and_the_rest_is_as_quiet_as_before(tmp_path: Path) -> None:
+    """A settled series rests as long from now; one that is arriving is not made to wait longer."""
+    inbox = Inbox(tmp_path)
+    long_ago = time.time() - 1000.0
+    for series in ("1.1", "1.2"):
+        inbox.store(series, f"{series}.1", "CT1", [b"x"])
+    inbox.claim("1.2")
+    inbox.finish("1.2")
+    for folder in (tmp_path / "receiving" / "1.1", tmp_path / "done" / "1.2"):
+        os.utime(folder, (long_ago, long_ago))
+    inbox.keep(["1.1.1", "1.2.1"])
+    assert (tmp_path / "done" / "1.2").stat().st_mtime > long_ago + 900
+    assert inbox.open_series()[0].last_arrival_unix_s == pytest.approx(long_ago)
+
+
+def test_a_series_that_changes_its_state_meanwhile_is_not_overlooked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is reopened after the look at those that arrive, before the look at those refused."""
+    inbox = Inbox(tmp_path)
+    inbox.store("1.1", "1.1.1", "CT1", [b"x"])
+    inbox.claim("1.1")
+    inbox.refuse("1.1", "why")
+    look, looked = inbox._series, []
+
+    def reopened_in_between(state: str) -> list[Path]:
+        found = look(state)
+        if not looked:
+            assert state == "receiving"
+            inbox.reopen("1.1")
+        looked.append(state)
+        return found
+
+    monkeypatch.setattr(inbox, "_series", reopened_in_between)
+    assert inbox.keep(["1.1.1"]) == {"1.1.1": tmp_path / "receiving" / "1.1" / "1.1.1.dcm"}

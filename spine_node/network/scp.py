@@ -1,39 +1,37 @@
 """The receiving side: an SCP that answers C-ECHO and keeps what C-STORE brings.
 
-The life of an association: its AE titles are checked, its contexts negotiated; each C-STORE request is
-read as far as its Series Instance UID, written by the inbox (temporary file, fsync, rename) and only
-then answered with success; its end is logged. Nothing else happens in a network thread: no pixel is
-decoded, no series judged. Imports neither torch nor highdicom.
+The life of an association: who calls is asked, and whether there is a seat (`_admit`); its contexts are
+negotiated; each C-STORE request is asked whether it may be (`_may_store`), goes to the disk as it comes, is
+read as far as its Series Instance UID, kept by the inbox (fsync, rename, fsync) and only then answered with
+success (`arriving`); its end is logged and its seat given back.
+Nothing else happens in a network thread: no pixel is decoded, no series judged. Imports neither torch nor
+highdicom.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Iterable, Sequence
-from contextlib import closing
-from dataclasses import dataclass, field
-from itertools import chain
-from pathlib import Path
-from typing import Any, Protocol, cast
+import socket
+from collections.abc import Sequence
+from typing import Protocol, cast
 from weakref import WeakKeyDictionary
 
-from pydicom import Dataset
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
-from pynetdicom.dimse_primitives import C_STORE
 
+from spine_node.audit.messages import Party, security_alert
+from spine_node.audit.trail import AuditTrail
 from spine_node.logs import logger
-from spine_node.network.contexts import storage_contexts
-from spine_node.network.part10 import (
-    IMPLEMENTATION_CLASS_UID,
-    IMPLEMENTATION_VERSION,
-    UnreadableHeadError,
-    file_header,
-    read_head,
-)
-from spine_node.network.server import PromptServer, listen
-from spine_node.network.spool import Spool, SpoolingProvider
-from spine_node.network.statuses import Status, in_words
+from spine_node.network.acceptor import AssociationServer, accept
+from spine_node.network.access import Access, Admitted, Refusal, everybody
+from spine_node.network.admission import admit, judge, refuse
+from spine_node.network.arriving import Arrivals, Arriving, InstanceDraft, Tally, Visit
+from spine_node.network.commands import StoreRequest
+from spine_node.network.contexts import VERIFICATION, storage_contexts
+from spine_node.network.doors import Door, NotLetInError, plain_door
+from spine_node.network.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
+from spine_node.network.seats import NoSeatError, Seats
+from spine_node.network.server import Service, bound
+from spine_node.network.statuses import Status
 
 MAXIMUM_PDU_BYTES = 131072
 """Measured: at the usual 16 KiB the same stream needs eight times the reads, and half the speed is lost."""
@@ -41,27 +39,26 @@ MAXIMUM_PDU_BYTES = 131072
 log = logger("scp")
 
 
-class StoredInstance(Protocol):
-    """What the inbox says of an instance: its place, and "new", "same" or "superseding"."""
-
-    @property
-    def path(self) -> Path: ...
-    @property
-    def how(self) -> str: ...
-
-
 class InstanceStore(Protocol):
     """Where instances go: `spine_node.inbox.Inbox`, which this floor must not know."""
 
-    def store(
-        self, series_uid: str, sop_uid: str, calling_ae: str, chunks: Iterable[bytes | memoryview]
-    ) -> StoredInstance:
-        """Keep the instance for good before returning; OSError if that is not possible."""
+    def draft(self) -> InstanceDraft:
+        """Room for the next instance; OSError if there is none."""
         ...
 
-    def temporary_folder(self) -> Path:
-        """Room for what is too long for memory."""
-        ...
+
+class StoreRefusedError(Exception):
+    """A C-STORE that is not taken: its status, and a comment for the sender."""
+
+    def __init__(self, status: Status, why: str) -> None:
+        super().__init__(why)
+        self.status = status
+
+
+LOCAL_LIMIT_EXCEEDED = (2, 3, 2)
+"""Transient, by the presentation service: come back later."""
+
+_NO_LIMIT_OF_PYNETDICOM = 1 << 20
 
 
 class StorageSCP:
@@ -76,17 +73,28 @@ class StorageSCP:
     port : int
         0 lets the system choose one; `start` gives it.
     inbox : InstanceStore
-    allowed_calling_aes : sequence of str, optional
-        Who may open an association; None lets everybody. Others are rejected, permanently, with
-        "calling AE title not recognised".
-    require_called_ae : bool
-        Reject associations that call another AE title than ours.
-    max_associations : int
-        More at once are rejected as transient ("local limit exceeded"): the sender tries again.
+    access : Access, optional
+        Who may open an association, and for what; by default everybody, to store.
+    door : Door, optional
+        What a connection must pass first: `doors.tls_door` makes this a TLS port; by default DICOM at once.
+    audit : AuditTrail, optional
+        Where it is written who was turned away, and what has come from whom.
+    seats : Seats, optional
+        How many associations may be open at once, perhaps counted over several processes. More are
+        rejected as transient ("local limit exceeded"): the sender tries again.
+    association_timeout_s : float
+        A connection that has not asked for an association by then is closed (PS3.8 9.1.5, ARTIM).
     idle_timeout_s : float
         An association that is silent this long is aborted.
-    share_port : bool
-        Let several processes listen on the same port; the kernel spreads associations over them.
+    max_instance_bytes : int
+        A longer instance is refused while it comes.
+    arrivals : Arrivals, optional
+        Told at most once a second, and when an association ends, what has come.
+    listener : socket, optional
+        A listening socket (`server.bound`) to accept on, perhaps with other processes; by default one of
+        this object's own, on host and port.
+    services : sequence of Service
+        What else is answered on this port (`commitment.commitment_answers`).
     """
 
     def __init__(
@@ -96,28 +104,42 @@ class StorageSCP:
         port: int,
         inbox: InstanceStore,
         *,
-        allowed_calling_aes: Sequence[str] | None = None,
-        require_called_ae: bool = True,
-        max_associations: int = 16,
+        access: Access | None = None,
+        door: Door | None = None,
+        audit: AuditTrail | None = None,
+        seats: Seats | None = None,
+        association_timeout_s: float = 15.0,
         idle_timeout_s: float = 60.0,
-        share_port: bool = False,
+        max_instance_bytes: int = 4_000_000_000,
+        arrivals: Arrivals | None = None,
+        listener: socket.socket | None = None,
+        services: Sequence[Service] = (),
     ) -> None:
-        if allowed_calling_aes is not None and not allowed_calling_aes:
-            raise ValueError("nobody may call: name at least one AE title, or None for everybody")
+        self._access = access or everybody(ae_title)
+        self._admitted: WeakKeyDictionary[Association, Admitted] = WeakKeyDictionary()
+        self._door = door or plain_door(association_timeout_s)
+        self._audit = audit
         self._inbox = inbox
         self._address = (host, port)
-        self._share_port = share_port
+        self._listener = listener
+        self._seats = seats or Seats(None, places=32, per_caller=32)
         self._ae = AE(ae_title)
         self._ae.implementation_class_uid = IMPLEMENTATION_CLASS_UID
         self._ae.implementation_version_name = IMPLEMENTATION_VERSION
         self._ae.maximum_pdu_size = MAXIMUM_PDU_BYTES
-        self._ae.maximum_associations = max_associations
+        self._ae.maximum_associations = _NO_LIMIT_OF_PYNETDICOM
         self._ae.network_timeout = idle_timeout_s
-        self._ae.require_called_aet = require_called_ae
-        self._ae.require_calling_aet = list(allowed_calling_aes or ())
-        self._ae.supported_contexts = storage_contexts()
-        self._server: PromptServer | None = None
-        self._tallies: WeakKeyDictionary[Association, _Tally] = WeakKeyDictionary()
+        self._ae.acse_timeout = association_timeout_s
+        self._max_instance_bytes = max_instance_bytes
+        self._tally = Tally(arrivals)
+        # two services may share a class, such as both sides of storage commitment
+        for context in (*storage_contexts(), *(c for service in services for c in service.contexts)):
+            syntaxes = cast(list[str], context.transfer_syntax)
+            uid = cast(str, context.abstract_syntax)
+            self._ae.add_supported_context(uid, syntaxes, context.scu_role, context.scp_role)
+        self._services = tuple(services)
+        self._server: AssociationServer | None = None
+        self._visits: dict[Association, Visit] = {}
 
     def start(self) -> int:
         """Listen, in threads of this process; gives the port.
@@ -129,13 +151,16 @@ class StorageSCP:
         """
         handlers = [
             (evt.EVT_CONN_OPEN, self._on_open),
-            (evt.EVT_C_STORE, self._on_c_store),
-            (evt.EVT_REJECTED, self._on_end, ["rejected"]),
-            (evt.EVT_RELEASED, self._on_end, ["released"]),
-            (evt.EVT_ABORTED, self._on_end, ["aborted"]),
+            (evt.EVT_REQUESTED, self._on_requested),
+            (evt.EVT_RELEASED, self._on_released),
+            *(handler for service in self._services for handler in service.handlers),
         ]
         host, port = self._address
-        self._server = listen(self._ae, host, port, handlers, share_port=self._share_port)
+        listener = self._listener or bound(host, port)
+        self._tally.start()
+        self._server = accept(
+            self._ae, listener, handlers, self, self._on_end, self._door, self._on_turned_away
+        )
         log.info("listening", ae_title=self._ae.ae_title, host=host, port=self._server.port)
         return self._server.port
 
@@ -147,96 +172,79 @@ class StorageSCP:
         server, self._server = self._server, None
         if server is not None:
             server.end(grace_s)
+            self._tally.stop()
             log.info("stopped", ae_title=self._ae.ae_title)
 
-    def _on_open(self, event: evt.Event) -> None:
-        event.assoc.dimse = SpoolingProvider(event.assoc, self._inbox.temporary_folder)
-        self._tallies[event.assoc] = _Tally(address=event.assoc.requestor.address)
-
-    def _on_c_store(self, event: evt.Event) -> Dataset:
-        request = cast(C_STORE, event.request)
-        spool = cast(Spool, request.DataSet)
-        with closing(spool):
-            status, comment = self._keep(event, request, spool)
-        tally = self._tallies[event.assoc]
-        tally.count(status)
-        answer = Dataset()
-        answer.Status = int(status)
-        if comment:
-            answer.ErrorComment = comment.encode("ascii", "replace").decode()[:64]  # VR LO
-        return answer
-
-    def _keep(self, event: evt.Event, request: C_STORE, spool: Spool) -> tuple[Status, str]:
-        """Store what one request brings; the status to answer with, and a comment for a refusal."""
-        sop_class_uid, sop_uid = str(request.AffectedSOPClassUID), str(request.AffectedSOPInstanceUID)
-        calling_ae, transfer_syntax = _calling_ae(event.assoc), str(event.context.transfer_syntax)
+    def begin(self, association: Association, request: StoreRequest) -> Arriving:
+        """A C-STORE request has come: where its data set goes. A refusal is told when all of it has come."""
+        visit = self._visits[association]
+        arriving = Arriving(request, visit, self._tally, self._max_instance_bytes)
         try:
-            spool.require_whole()
-            head = read_head(spool.reader(), transfer_syntax)
-            if (head.sop_class_uid, head.sop_uid) != (sop_class_uid, sop_uid):
-                raise _MismatchError(f"data set is instance {head.sop_uid or '(none)'}")
-            if not head.series_uid:
-                raise UnreadableHeadError("the data set has no Series Instance UID")
-            header = file_header(sop_class_uid, sop_uid, transfer_syntax)
-            stored = self._inbox.store(head.series_uid, sop_uid, calling_ae, chain([header], spool.chunks()))
-        except _MismatchError as problem:
-            status, comment = Status.DATA_SET_DOES_NOT_MATCH_SOP_CLASS, str(problem)
-        except (UnreadableHeadError, ValueError) as problem:
-            status, comment = Status.CANNOT_UNDERSTAND, str(problem)
+            self._may_store(association, request)
+            context = association._accepted_cx[request.context_id]
+            arriving.open(self._inbox.draft, str(context.transfer_syntax[0]))
+        except StoreRefusedError as refusal:
+            arriving.refuse(refusal.status, str(refusal))
+        except ValueError as problem:
+            arriving.refuse(Status.CANNOT_UNDERSTAND, str(problem))
         except OSError as problem:
-            status, comment = Status.OUT_OF_RESOURCES, f"not stored: {problem.strerror or problem}"
-        except Exception:  # a bug of ours: the sender may try again, the operator is told
-            log.error("receiving_failed", sop_instance_uid=sop_uid, exc_info=True)
-            status, comment = Status.PROCESSING_FAILURE, "an error of the receiver, see its log"
-        else:
-            log.info(
-                "instance_stored",
-                how=stored.how,
-                sop_instance_uid=sop_uid,
-                series_uid=head.series_uid,
-                study_uid=head.study_uid,
-                calling_ae=calling_ae,
+            arriving.refuse(Status.OUT_OF_RESOURCES, f"not stored: {problem.strerror or problem}")
+        except Exception:  # noqa: BLE001 - a bug of ours: the sender may try again, the operator is told
+            arriving.fail()
+        return arriving
+
+    def _may_store(self, association: Association, request: StoreRequest) -> None:
+        """Raise StoreRefusedError unless this association may store this class."""
+        abstract_syntax = association._accepted_cx[request.context_id].abstract_syntax
+        if request.sop_class_uid != abstract_syntax:
+            raise StoreRefusedError(
+                Status.SOP_CLASS_NOT_SUPPORTED, f"the context is for {abstract_syntax}, not for this class"
             )
-            return Status.SUCCESS, ""
-        log.warning(
-            "instance_refused",
-            status=in_words(status),
-            reason=comment,
-            sop_instance_uid=sop_uid,
-            calling_ae=calling_ae,
-        )
-        return status, comment
+        if not association._accepted_cx[request.context_id].as_scp:
+            raise StoreRefusedError(Status.SOP_CLASS_NOT_SUPPORTED, "in this context we send, by C-GET")
+        if not self._admitted[association].may_store(request.sop_class_uid):
+            raise StoreRefusedError(Status.NOT_AUTHORISED, "this caller may not store this SOP class")
 
-    def _on_end(self, event: evt.Event, end: str) -> None:
-        tally = self._tallies.pop(event.assoc, None)
-        if tally is not None:
-            calling_ae = _calling_ae(event.assoc)
-            log.info(f"association_{end}", calling_ae=calling_ae, **tally.facts())
+    def _on_open(self, event: evt.Event) -> None:
+        self._visits[event.assoc] = Visit(address=event.assoc.requestor.address)
 
+    def _on_turned_away(self, address: str, turned_away: NotLetInError) -> None:
+        write = log.info if turned_away.harmless else log.warning
+        write("connection_refused", address=address, reason=str(turned_away))
+        if self._audit is not None and not turned_away.harmless:
+            self._audit.write(security_alert(self._audit.source, Party("", address), str(turned_away)))
 
-@dataclass
-class _Tally:
-    """What one association has brought so far."""
+    def _on_requested(self, event: evt.Event) -> None:
+        """Reject who may not call, or not now; leave to the others the contexts that they have a right to."""
+        association = event.assoc
+        admitted = judge(association, self._access, self._audit)
+        if admitted is None:
+            return
+        request = association.requestor.primitive
+        calling_ae, proposed = request.calling_ae_title.strip(), request.presentation_context_definition_list
+        echo_only = all(context.abstract_syntax == VERIFICATION for context in proposed)
+        try:
+            visit = self._visits[association]
+            visit.calling_ae = calling_ae
+            visit.seat = self._seats.take(calling_ae, echo_only=echo_only)
+        except NoSeatError as full:
+            refuse(association, Refusal(str(full), LOCAL_LIMIT_EXCEEDED))
+            return
+        self._admitted[association] = admitted
+        admit(association, admitted)
 
-    address: str
-    began: float = field(default_factory=time.monotonic)
-    stored: int = 0
-    refused: int = 0
+    def _on_released(self, event: evt.Event) -> None:
+        self._visits[event.assoc].ended = "released"
 
-    def count(self, status: Status) -> None:
-        if status == Status.SUCCESS:
-            self.stored += 1
-        else:
-            self.refused += 1
-
-    def facts(self) -> dict[str, Any]:
-        seconds = round(time.monotonic() - self.began, 3)
-        return {"address": self.address, "stored": self.stored, "refused": self.refused, "seconds": seconds}
-
-
-class _MismatchError(Exception):
-    """The data set is not the instance that the request announced."""
-
-
-def _calling_ae(association: Association) -> str:
-    return str(association.requestor.ae_title).strip()
+    def _on_end(self, association: Association) -> None:
+        visit = self._visits.pop(association)
+        if visit.seat is None:
+            if association.requestor.primitive is None:
+                log.info("connection_closed", address=visit.address, reason="no association was asked for")
+            return
+        self._seats.leave(visit.seat)
+        log.info(f"association_{visit.ended}", calling_ae=visit.calling_ae, **visit.facts())
+        if self._audit is not None:
+            sender = Party(visit.calling_ae, visit.address)
+            for message in visit.received(self._audit.source, sender):
+                self._audit.write(message)

@@ -1,4 +1,4 @@
-"""Listening: pynetdicom's threaded server, answering at once, perhaps sharing its port, ending gently."""
+"""Listening: pynetdicom's threaded server, answering at once, ending gently; sockets to share."""
 
 from __future__ import annotations
 
@@ -6,19 +6,32 @@ import socket
 import threading
 import time
 from collections.abc import Sequence
+from dataclasses import dataclass
 from socketserver import BaseServer
 from typing import Any, cast
 
 from pynetdicom import AE
+from pynetdicom.presentation import PresentationContext
 from pynetdicom.transport import ThreadedAssociationServer
 
 from spine_node.errors import Unavailable
+
+BACKLOG = 128
+"""Connections that the kernel holds until a process accepts them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """What a port answers beside storing: contexts that are accepted, and (event, handler, arguments)."""
+
+    contexts: tuple[PresentationContext, ...]
+    handlers: tuple[tuple[Any, ...], ...]
 
 
 class PromptServer(ThreadedAssociationServer):
     """Answers at once: with Nagle's algorithm each answer waits some 40 ms for the peer's delayed ACK."""
 
-    request_queue_size = 64
+    request_queue_size = BACKLOG
 
     def get_request(self) -> tuple[socket.socket, tuple[str, int]]:
         """Accept a connection."""
@@ -48,18 +61,29 @@ class PromptServer(ThreadedAssociationServer):
         return int(self.server_address[1])
 
 
-class PortSharingServer(PromptServer):
-    """One of several processes on the same port; the kernel spreads connections over them."""
+def bound(host: str, port: int) -> socket.socket:
+    """A listening socket that several processes may accept on; port 0 lets the system choose.
 
-    def server_bind(self) -> None:
-        """Bind with SO_REUSEPORT."""
-        cast(socket.socket, self.socket).setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-        super().server_bind()
+    Raises
+    ------
+    Unavailable
+        If the address cannot be had (in use, not this machine's, not permitted).
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        # A restart need not wait for the last connections' TIME_WAIT; two listeners are still refused.
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(BACKLOG)
+        listener.setblocking(False)
+    except OSError as problem:
+        listener.close()
+        raise Unavailable(f"cannot listen on {host}:{port}: {problem.strerror or problem}") from problem
+    return listener
 
 
-def listen(
-    ae: AE, host: str, port: int, handlers: Sequence[Any], *, share_port: bool = False
-) -> PromptServer:
+def listen(ae: AE, host: str, port: int, handlers: Sequence[Any]) -> PromptServer:
     """Listen in threads of this process; port 0 lets the system choose.
 
     Raises
@@ -67,9 +91,8 @@ def listen(
     Unavailable
         If the address cannot be had (in use, not this machine's, not permitted).
     """
-    kind = PortSharingServer if share_port else PromptServer
     try:
-        made = ae.make_server((host, port), evt_handlers=list(handlers), server_class=kind)
+        made = ae.make_server((host, port), evt_handlers=list(handlers), server_class=PromptServer)
     except OSError as problem:
         raise Unavailable(f"cannot listen on {host}:{port}: {problem.strerror or problem}") from problem
     server = cast(PromptServer, made)

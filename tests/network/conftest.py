@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from pynetdicom import AE
 from pynetdicom.association import Association
+from pynetdicom.dimse import DIMSEServiceProvider
 from pynetdicom.dsutils import split_dataset
 
+from spine_node.config import Destination
 from spine_node.inbox import Inbox
+from spine_node.network.access import Access, Caller, Right
 from spine_node.network.contexts import storage_contexts
 from spine_node.network.peer import Peer
 from spine_node.network.scp import StorageSCP
+from tests.network.kept_results import Serving
 
 
 @dataclass
@@ -33,7 +38,7 @@ class Receiver:
 
 @pytest.fixture
 def receiving(tmp_path: Path) -> Iterator[Callable[..., Receiver]]:
-    """Starts receivers that end with the test: `receiving(allowed_calling_aes=["CT1"])`."""
+    """Starts receivers that end with the test: `receiving(idle_timeout_s=2)`."""
     running: list[Receiver] = []
 
     def start(inbox: Inbox | None = None, **settings: Any) -> Receiver:
@@ -64,3 +69,35 @@ def associate(peer: Peer, calling_ae: str = "CT1", called_ae: str | None = None)
     return AE(calling_ae).associate(
         peer.host, peer.port, contexts=contexts, ae_title=called_ae or peer.ae_title
     )
+
+
+@pytest.fixture
+def serving(receiving: Callable[..., Receiver], tmp_path: Path) -> Callable[..., tuple[Serving, Peer]]:
+    """Makes a node that serves results: `serving(most_matches=3)`; gives it and where it answers."""
+    made: list[Serving] = []
+
+    def make(
+        *destinations: Destination, idle_timeout_s: float = 60.0, **settings: Any
+    ) -> tuple[Serving, Peer]:
+        folder = tmp_path / f"serving{len(made)}"
+        folder.mkdir()
+        made.append(Serving(folder, destinations, **settings))
+        access = Access("NODE", (Caller("*", may=get_args(Right)),))
+        return made[-1], receiving(
+            services=[made[-1].service], access=access, idle_timeout_s=idle_timeout_s
+        ).peer
+
+    return make
+
+
+def cancel_is_heard(monkeypatch: pytest.MonkeyPatch) -> threading.Event:
+    """Set as soon as a node of this process has received a C-CANCEL while it answers."""
+    heard, take = threading.Event(), DIMSEServiceProvider.receive_primitive
+
+    def listen(provider: DIMSEServiceProvider, primitive: Any) -> None:
+        take(provider, primitive)
+        if provider.cancel_req:
+            heard.set()
+
+    monkeypatch.setattr(DIMSEServiceProvider, "receive_primitive", listen)
+    return heard

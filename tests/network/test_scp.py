@@ -9,23 +9,27 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pydicom
 import pytest
 from pydicom.encaps import encapsulate
-from pydicom.uid import UID
+from pydicom.uid import UID, CTImageStorage, ExplicitVRLittleEndian
+from pynetdicom import AE, build_role
 from pynetdicom.association import Association
 from structlog.testing import capture_logs
 
 from spine_node.errors import PeerUnavailable, Unavailable
 from spine_node.inbox import Inbox, Stored
-from spine_node.network import spool
-from spine_node.network.contexts import IMAGE_CLASSES, TRANSFER_SYNTAXES
+from spine_node.network.access import Access, Caller, everybody
+from spine_node.network.contexts import IMAGE_CLASSES, TRANSFER_SYNTAXES, VERIFICATION
 from spine_node.network.peer import Peer
 from spine_node.network.scp import StorageSCP
 from spine_node.network.scu import echo, send
+from spine_node.network.seats import Seats
+from spine_node.network.server import bound
 from spine_node.network.statuses import Status
 from tests.conftest import make_ct, wait_until
 from tests.network.conftest import Receiver, associate, encoded
@@ -59,16 +63,28 @@ def test_every_class_in_every_syntax_is_stored_byte_for_byte(
     assert meta.MediaStorageSOPClassUID == sop_class
 
 
-def test_a_data_set_too_long_for_memory_is_stored_byte_for_byte(
-    receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(spool, "MEMORY_BYTES", 200_000)
-    paths = make_ct(tmp_path / "sent", slices=2, rows=600)
+def test_a_data_set_of_many_packets_is_stored_byte_for_byte(receiver: Receiver, tmp_path: Path) -> None:
+    paths = make_ct(tmp_path / "sent", slices=2, rows=1200)
     assert all(outcome.stored for outcome in send(receiver.peer, paths, "CT1"))
     by_uid = {pydicom.dcmread(path).SOPInstanceUID: path for path in paths}
     assert {uid: encoded(p) for uid, p in receiver.stored().items()} == {
         uid: encoded(p) for uid, p in by_uid.items()
     }
+
+
+def test_uids_that_come_late_are_found_in_the_file(receiver: Receiver, tmp_path: Path) -> None:
+    """A long private or referenced sequence may stand before the series UID; deflated, too."""
+    (path,) = make_ct(tmp_path / "sent", slices=1)
+    for transfer_syntax in ("1.2.840.10008.1.2.1", "1.2.840.10008.1.2.1.99"):
+        ds = pydicom.dcmread(path)
+        ds.SOPInstanceUID = ds.file_meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
+        ds.add_new(0x00090010, "LO", "TEST")
+        ds.add_new(0x00091001, "OB", np.random.default_rng(0).bytes(300_000))
+        ds.file_meta.TransferSyntaxUID = transfer_syntax
+        ds.save_as(tmp_path / "late.dcm", implicit_vr=False, little_endian=True)
+        (outcome,) = send(receiver.peer, [tmp_path / "late.dcm"], "CT1")
+        assert outcome.stored, outcome
+        assert encoded(receiver.stored()[ds.SOPInstanceUID]) == encoded(tmp_path / "late.dcm")
 
 
 def test_several_associations_at_once_lose_nothing(receiver: Receiver, tmp_path: Path) -> None:
@@ -101,20 +117,54 @@ def test_verification_is_answered(receiver: Receiver) -> None:
 
 
 def test_who_may_call_is_a_list(receiving: Callable[..., Receiver]) -> None:
-    receiver = receiving(allowed_calling_aes=["CT1", "CT2"])
+    receiver = receiving(access=Access("NODE", (Caller("CT1"), Caller("CT2"))))
     echo(receiver.peer, "CT2")
-    association = associate(receiver.peer, calling_ae="STRANGER")
-    assert association.is_rejected
-    assert _reason(association) == (1, 1, 3), "permanent, by the user, calling AE title not recognised"
+    with capture_logs() as events:
+        association = associate(receiver.peer, calling_ae="STRANGER")
+        assert association.is_rejected
+        assert _reason(association) == (1, 1, 3), "permanent, by the user, calling AE title not recognised"
+    (refused,) = [e for e in events if e["event"] == "association_refused"]
+    assert refused["reason"] == "calling AE title 'STRANGER' is not among the callers"
+    assert refused["address"] == "127.0.0.1"
 
 
-def test_an_empty_list_of_callers_does_not_mean_everybody(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="nobody may call"):
-        StorageSCP("NODE", "127.0.0.1", 0, Inbox(tmp_path), allowed_calling_aes=[])
+def test_a_right_that_is_missing_is_seen_in_negotiation(receiving: Callable[..., Receiver]) -> None:
+    """A caller that may not store is told so at once, and C-ECHO goes on."""
+    receiver = receiving(access=Access("NODE", (Caller("PACS", may=("query",)),)))
+    association = associate(receiver.peer, calling_ae="PACS")
+    assert [c.abstract_syntax for c in association.accepted_contexts] == [VERIFICATION]
+    assert {c.result for c in association.rejected_contexts} == {3}, "abstract syntax not supported"
+    association.release()
+    echo(receiver.peer, "PACS")
+
+
+def test_a_class_that_a_caller_may_not_store_is_not_accepted(
+    receiving: Callable[..., Receiver], tmp_path: Path
+) -> None:
+    (enhanced,) = [uid for uid, name in IMAGE_CLASSES.items() if name == "Enhanced CT Image Storage"]
+    receiver = receiving(access=Access("NODE", (Caller("CT1", sop_classes=(enhanced,)),)))
+    (outcome,) = send(receiver.peer, make_ct(tmp_path / "sent", slices=1), "CT1")
+    assert outcome.name == "not accepted"
+
+
+def test_who_may_only_retrieve_cannot_store_on_the_contexts_it_got_for_that(
+    receiving: Callable[..., Receiver], tmp_path: Path
+) -> None:
+    """C-GET takes storage contexts with the SCP role; a sender that abuses them is not authorised."""
+    receiver = receiving(access=Access("NODE", (Caller("WS1", may=("retrieve",)),)))
+    (path,) = make_ct(tmp_path / "sent", slices=1)
+    role = build_role(CTImageStorage, scu_role=True, scp_role=True)
+    ae = AE("WS1")
+    ae.add_requested_context(CTImageStorage, ExplicitVRLittleEndian)
+    association = ae.associate("127.0.0.1", receiver.peer.port, ae_title="NODE", ext_neg=[role])
+    assert association.send_c_store(pydicom.dcmread(path)).Status == Status.NOT_AUTHORISED
+    association.release()
+    assert receiver.stored() == {}
 
 
 def test_who_calls_somebody_else_is_told(receiving: Callable[..., Receiver]) -> None:
-    strict, lax = receiving(), receiving(require_called_ae=False)
+    strict = receiving(access=everybody("NODE"))
+    lax = receiving(access=everybody("NODE", check_called_ae=False))
     association = associate(strict.peer, called_ae="ANOTHERNODE")
     assert _reason(association) == (1, 1, 7), "permanent, by the user, called AE title not recognised"
     association = associate(lax.peer, called_ae="ANOTHERNODE")
@@ -123,7 +173,7 @@ def test_who_calls_somebody_else_is_told(receiving: Callable[..., Receiver]) -> 
 
 
 def test_one_association_too_many_is_told_to_come_back(receiving: Callable[..., Receiver]) -> None:
-    receiver = receiving(max_associations=2)
+    receiver = receiving(seats=Seats(None, places=2, per_caller=2))
     held = [associate(receiver.peer) for _ in range(2)]
     one_more = associate(receiver.peer)
     assert _reason(one_more) == (2, 3, 2), "transient, by the provider, local limit exceeded"
@@ -153,42 +203,42 @@ def test_a_full_disk_is_said_and_nothing_is_left_behind(
 
 
 class _Failing:
-    """An inbox that meets trouble: in its temporary folder, in the middle of a write, or in its own code."""
+    """An inbox that meets trouble: when an instance begins, in the middle of a write, or in its own code."""
 
     def __init__(self, inbox: Inbox, where: str) -> None:
-        self._inbox, self._where = inbox, where
+        self._inbox, self._where, self._written = inbox, where, 0
 
-    def temporary_folder(self) -> Path:
-        if self._where == "temporary folder":
+    def draft(self) -> _Failing:
+        if self._where == "start":
             raise OSError(errno.ENOSPC, "No space left on device")
-        return self._inbox.temporary_folder()
+        self._draft = self._inbox.draft()
+        return self
 
-    def store(
-        self, series_uid: str, sop_uid: str, calling_ae: str, chunks: Iterable[bytes | memoryview]
-    ) -> Stored:
-        if self._where == "code":
-            raise ZeroDivisionError("a bug")
-
-        def half() -> Iterable[bytes]:
-            yield bytes(next(iter(chunks)))[:100]
+    def write(self, piece: bytes | memoryview) -> None:
+        self._written += len(piece)
+        if self._where == "write" and self._written > 500:
             raise OSError(errno.EIO, "Input/output error")
+        self._draft.write(piece)
 
-        return self._inbox.store(series_uid, sop_uid, calling_ae, half())
+    def keep(self, *_: str) -> Stored:
+        raise ZeroDivisionError("a bug")
+
+    def discard(self) -> None:
+        self._draft.discard()
 
 
 @pytest.mark.parametrize(
     ("where", "words"),
     [
         ("write", "0xA700 out of resources not stored: Input/output error"),
-        ("temporary folder", "0xA700 out of resources not stored: No space left on device"),
+        ("start", "0xA700 out of resources not stored: No space left on device"),
         ("code", "0x0110 processing failure an error of the receiver"),
     ],
 )
 def test_trouble_is_said_so_that_the_sender_tries_again_and_nothing_is_left_behind(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str, words: str
+    tmp_path: Path, where: str, words: str
 ) -> None:
     """The disk full while a long data set arrives, a failing write, and a bug of ours, which is logged."""
-    monkeypatch.setattr(spool, "MEMORY_BYTES", 200)
     inbox = Inbox(tmp_path / "inbox")
     scp = StorageSCP("NODE", "127.0.0.1", 0, _Failing(inbox, where))
     peer = Peer("node", "NODE", "127.0.0.1", scp.start())
@@ -242,7 +292,7 @@ def test_answers_leave_at_once_and_packets_are_large(receiver: Receiver) -> None
     """Nagle's algorithm costs 40 ms an instance with common senders, a small PDU half the speed."""
     association = associate(receiver.peer)
     (accepted,) = [t for t in threading.enumerate() if isinstance(t, Association) and t.is_acceptor]
-    connection = accepted.dul.socket.socket
+    connection = accepted.dul.connection.socket
     assert connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
     assert association.acceptor.maximum_length == 131072
     association.release()
@@ -316,9 +366,10 @@ def test_a_port_in_use_is_said_in_words(receiver: Receiver, tmp_path: Path) -> N
         scp.start()
 
 
-def test_processes_may_share_a_port(receiving: Callable[..., Receiver], tmp_path: Path) -> None:
-    one = receiving(share_port=True)
-    two = StorageSCP("NODE", "127.0.0.1", one.peer.port, one.inbox, share_port=True)
+def test_several_may_accept_on_one_port(receiving: Callable[..., Receiver], tmp_path: Path) -> None:
+    listener = bound("127.0.0.1", 0)
+    one = receiving(listener=listener)
+    two = StorageSCP("NODE", "127.0.0.1", one.peer.port, one.inbox, listener=listener.dup())
     two.start()
     try:
         for path in make_ct(tmp_path / "sent", slices=12):
