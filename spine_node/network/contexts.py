@@ -9,8 +9,20 @@ from __future__ import annotations
 from pynetdicom.presentation import PresentationContext, build_context
 
 VERIFICATION = "1.2.840.10008.1.1"
-PATIENT_ROOT_FIND, STUDY_ROOT_FIND = "1.2.840.10008.5.1.4.1.2.1.1", "1.2.840.10008.5.1.4.1.2.2.1"
-STUDY_ROOT_MOVE, STUDY_ROOT_GET = "1.2.840.10008.5.1.4.1.2.2.2", "1.2.840.10008.5.1.4.1.2.2.3"
+PATIENT_ROOT, STUDY_ROOT = "1.2.840.10008.5.1.4.1.2.1", "1.2.840.10008.5.1.4.1.2.2"
+"""Query/Retrieve information models: their SOP classes are these with .1 (FIND), .2 (MOVE) or .3 (GET)."""
+
+PATIENT_ROOT_FIND, STUDY_ROOT_FIND = f"{PATIENT_ROOT}.1", f"{STUDY_ROOT}.1"
+PATIENT_ROOT_MOVE, STUDY_ROOT_MOVE = f"{PATIENT_ROOT}.2", f"{STUDY_ROOT}.2"
+PATIENT_ROOT_GET, STUDY_ROOT_GET = f"{PATIENT_ROOT}.3", f"{STUDY_ROOT}.3"
+QUERY_RETRIEVE = (
+    PATIENT_ROOT_FIND, STUDY_ROOT_FIND,
+    PATIENT_ROOT_MOVE, STUDY_ROOT_MOVE,
+    PATIENT_ROOT_GET, STUDY_ROOT_GET,
+)  # fmt: skip
+
+STORAGE_COMMITMENT, STORAGE_COMMITMENT_INSTANCE = "1.2.840.10008.1.20.1", "1.2.840.10008.1.20.1.1"
+"""SOP class of the push model, and its well-known instance."""
 
 IMAGE_CLASSES = {
     "1.2.840.10008.5.1.4.1.1.2": "CT Image Storage",
@@ -30,6 +42,22 @@ REPORT_CLASSES = {
 
 IMPLICIT_LITTLE, EXPLICIT_LITTLE = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1"
 DEFLATED_LITTLE = "1.2.840.10008.1.2.1.99"
+
+_RLE = "1.2.840.10008.1.2.5"
+_AS_WRITTEN = (EXPLICIT_LITTLE, IMPLICIT_LITTLE)
+
+RESULT_CLASSES = {
+    "1.2.840.10008.5.1.4.1.1.66.4": _AS_WRITTEN,  # Segmentation
+    "1.2.840.10008.5.1.4.1.1.66.7": (_RLE,),  # Label Map Segmentation
+    **dict.fromkeys(REPORT_CLASSES, _AS_WRITTEN),
+    "1.2.840.10008.5.1.4.1.1.88.59": _AS_WRITTEN,  # Key Object Selection Document
+    "1.2.840.10008.5.1.4.1.1.7": _AS_WRITTEN,  # Secondary Capture Image
+    "1.2.840.10008.5.1.4.1.1.7.4": _AS_WRITTEN,  # Multi-frame True Color Secondary Capture Image
+    "1.2.840.10008.5.1.4.1.1.11.1": _AS_WRITTEN,  # Grayscale Softcopy Presentation State
+    "1.2.840.10008.5.1.4.1.1.104.1": _AS_WRITTEN,  # Encapsulated PDF
+    "1.2.840.10008.5.1.4.1.1.104.3": _AS_WRITTEN,  # Encapsulated STL
+}
+"""SOP classes that our results have, and the syntaxes that C-GET can send them in, their own first."""
 
 TRANSFER_SYNTAXES = {
     EXPLICIT_LITTLE: "Explicit VR Little Endian",
