@@ -15,6 +15,10 @@ from spine_node.network.scu import Alternative, Offer
 STORED = ("stored", "warning")
 """Outcomes of an instance that the peer has."""
 
+OPEN = ("postponed", "unknown", "waiting", "lost")
+"""Outcomes that settle nothing: not taken for the time being; sent, and no answer came; to be offered again
+by a person's wish; stored once, and gone as the peer says when asked for commitment."""
+
 ESSENTIAL: tuple[Kind, ...] = ("seg", "sr")
 """What a destination must take, if it is to get it at all."""
 

@@ -1,35 +1,52 @@
-"""The durable workflows: analyse a job, deliver its results to every peer. The only home of DBOS.
+"""The durable workflows: analyse a job, send what waits for a peer. The only home of DBOS.
 
-    claim ──► analyse (one at a time, in the worker process) ──► deliver (one a peer, retried for days)
-    refusal ──► notify (in the worker process, if a peer wants to be told) ──► deliver
+    claim ──► analyse (one at a time, in the worker process) ──► a row in the outbox for each peer
+    refusal ──► notify (in the worker process, if a peer wants to be told) ──► a row in the outbox
+    a row that is due ──► drain (in the main process, one for each line of a peer)
 
-A workflow's id is derived from its job, so that enqueuing the same job twice is the same workflow,
-and a job whose process was killed runs again from its last finished step, under the same id.
-Steps return small facts and paths, never arrays. Workflow functions carry a version in their name:
-change their steps only under a new name, or jobs in flight at an upgrade are stranded.
+An analysis's id is derived from its job, so that enqueuing the same job twice is the same workflow, and a
+job whose process was killed runs again from its last finished step, under the same id. Steps return small
+facts and paths, never arrays. Workflow functions carry a version in their name: change their steps only
+under a new name, or jobs in flight at an upgrade are stranded.
+
+Why a delivery is no workflow of its own, as it was in release 0.2 (deliver.v1): with one for each job, peer
+and attempt, two thousand results that wait two weeks for a PACS are two thousand timers and a million
+rows; they come back in any order; and each finds out for itself that the PACS is still away. What waits
+is now rows of the ledger (`ledger.outbox`), and a drain is a workflow that goes along them. The engine
+has one drain of a line at a time, in whichever process serves the queue (its deduplication id is the
+line), and resumes it after a kill; one that is lost all the same costs nothing, as the rows are looked at
+four times a second. What release 0.2 left in flight ends in the outbox.
 """
 
 from __future__ import annotations
 
 import logging
+import time
 import traceback
-from collections.abc import Callable, Mapping
+import uuid
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
-from dbos import DBOS, DBOSConfig, SetEnqueueOptions, SetWorkflowID
+import sqlalchemy as sa
+from dbos import DBOS, DBOSClient, DBOSConfig, SetEnqueueOptions, SetWorkflowID, _sys_db
 
-from spine_node.errors import PeerUnavailable, Refused
+from spine_node.disk import worlds_fault
+from spine_node.errors import Refused, Unavailable
 from spine_node.logs import logger
 
-ANALYSE, DELIVER = "analyse", "deliver"
-"""Names of the queues."""
+ANALYSE, DELIVER, DRAIN = "analyse", "deliver", "drain"
+"""Names of the queues. Who serves DELIVER, which release 0.2 has filled, serves DRAIN."""
 
-FIRST_RETRY_S, LONGEST_RETRY_S = 15.0, 1800.0
-"""Wait before the second attempt at a peer, doubled each time up to the longest."""
+FIRST_SPACE_WAIT_S, LONGEST_SPACE_WAIT_S = 5.0, 300.0
+"""Wait before an analysis is tried again that found the disk full, doubled each time up to the longest."""
 
 MAX_KILLS = 5
 """A job that kills its worker this often ends as failed, instead of taking the node down again."""
+
+_ENDED = ["SUCCESS", "ERROR", "CANCELLED", "MAX_RECOVERY_ATTEMPTS_EXCEEDED"]
+_AT_ONCE = 500
 
 _APPLICATION_VERSION = "1"
 """Pinned: by default the engine hashes the code, and an upgrade would strand jobs in flight."""
@@ -45,15 +62,16 @@ class Work:
     ----------
     analyse : callable
         Takes a job, writes its results folder and returns the names of the peers to deliver to.
-        Raises Refused when the data cannot be used.
+        Raises Refused when the data cannot be used, Unavailable when the disk is full: tried again
+        until it is not.
     refuse : callable
         Takes a job and the reason: moves its data aside and writes the ledger.
     fail : callable
         Takes a job and a traceback: a bug, kept for the operator.
-    deliver : callable
-        Takes a job and a peer's name, sends every object once. Raises PeerUnavailable.
-    give_up : callable
-        Takes a job, a peer's name and the last reason: writes the ledger.
+    put_out : callable
+        Takes a job and a peer's name: puts it into the outbox.
+    drain : callable
+        Takes a peer's name and the number of a part of its line, sends what can be sent now.
     notify : callable
         Takes a job that was not analysed, writes the picture that says so and returns the names of the
         peers to deliver it to.
@@ -62,12 +80,12 @@ class Work:
     analyse: Callable[[str], list[str]]
     refuse: Callable[[str, str], None]
     fail: Callable[[str, str], None]
-    deliver: Callable[[str, str], None]
-    give_up: Callable[[str, str, str], None]
+    put_out: Callable[[str, str], None]
+    drain: Callable[[str, int], None]
     notify: Callable[[str], list[str]]
 
 
-def not_here(*_: str) -> list[str]:
+def not_here(*_: Any) -> list[str]:
     """In the place of work whose queue a process does not serve."""
     raise AssertionError("this process does not serve that queue")
 
@@ -84,13 +102,9 @@ class Engine:
         id resumes what the dead one held. Unique among live processes.
     queues : tuple of str
         Which queues this process serves.
-    give_up_s : float
-        How long a peer may stay away before its delivery ends as undelivered.
     """
 
-    def __init__(
-        self, database_url: str, executor_id: str, work: Work, queues: tuple[str, ...], give_up_s: float
-    ) -> None:
+    def __init__(self, database_url: str, executor_id: str, work: Work, queues: tuple[str, ...]) -> None:
         config: DBOSConfig = {
             "name": "spine-node",
             "system_database_url": database_url,
@@ -101,15 +115,31 @@ class Engine:
             "notification_listener_polling_interval_sec": 0.25,
         }
         DBOS(config=config)
-        self._analyse, self._notify = _register(work, give_up_s)
-        DBOS.listen_queues(queues)
+        self._executor_id = executor_id
+        self._analyse, self._notify, self._drain = _register(work)
+        DBOS.listen_queues([*queues, *([DRAIN] if DELIVER in queues else [])])
 
     def start(self) -> None:
         """Begin to serve the queues; jobs that a killed process of this id held come first."""
         logging.getLogger("dbos").propagate = False
         DBOS.launch()
+        self._adopt()
         DBOS.register_queue(ANALYSE, worker_concurrency=1, polling_interval_sec=0.25)
         DBOS.register_queue(DELIVER, worker_concurrency=4, polling_interval_sec=0.25)
+        DBOS.register_queue(DRAIN, polling_interval_sec=0.25)
+
+    def _adopt(self) -> None:
+        """Resume what this role held under another host's name: a container has a new one at every start.
+
+        One node uses a database (its folder's lock sees to that); several would have to tell the dead from
+        the living first, by heartbeats.
+        """
+        held = DBOS.list_workflows(status="PENDING", load_input=False, load_output=False)
+        role = self._executor_id.rpartition(":")[2]
+        others = {w.executor_id for w in held if w.executor_id and w.executor_id != self._executor_id}
+        if gone := sorted(other for other in others if other.rpartition(":")[2] == role):
+            log.warning("adopted", executors=gone)
+            DBOS._recover_pending_workflows(gone)
 
     def stop(self, wait_s: float) -> None:
         """Serve no more; what is still running after `wait_s` is resumed by the next start."""
@@ -125,6 +155,21 @@ class Engine:
         with SetWorkflowID(f"notice:{job}"):
             DBOS.enqueue_workflow(ANALYSE, self._notify, job)
 
+    def enqueue_drain(self, peer: str, part: int) -> None:
+        """Have a part of a peer's line sent; while that is enqueued or runs, again changes nothing."""
+        line = SetEnqueueOptions(deduplication_id=f"{peer}/{part}", duplication_policy="return-existing")
+        with SetWorkflowID(f"drain:{peer}:{part}:{uuid.uuid4().hex}"), line:
+            DBOS.enqueue_workflow(DRAIN, self._drain, peer, part)
+
+    def forget_drains(self) -> None:
+        """Delete drains that have ended: the ledger says what they did, and nobody else would purge them."""
+        ended = DBOS.list_workflows(
+            status=["SUCCESS", "ERROR"], workflow_id_prefix="drain:", load_input=False, load_output=False,
+            limit=1000,
+        )  # fmt: skip
+        if ended:
+            DBOS.delete_workflows([workflow.workflow_id for workflow in ended])
+
     def lost_jobs(self) -> dict[str, str]:
         """Jobs that the engine runs no more although their work did not end them, and why, in words."""
         reasons = {
@@ -135,82 +180,140 @@ class Engine:
         ended = DBOS.list_workflows(
             status=list(reasons), workflow_id_prefix="analyse:", load_input=False, load_output=False
         )
-        return {w.workflow_id.removeprefix("analyse:"): reasons[w.status] for w in ended}
+        return {w.workflow_id.split(":")[1]: reasons[w.status] for w in ended}
+
+    def purge(self, older_than_s: float) -> int:
+        """Delete the rows of workflows that ended longer ago than this; the engine never does so itself."""
+        before = datetime.fromtimestamp(time.time() - older_than_s, tz=UTC).isoformat()
+        count = 0
+        while ended := DBOS.list_workflows(
+            status=_ENDED, end_time=before, limit=_AT_ONCE, load_input=False, load_output=False
+        ):
+            DBOS.delete_workflows([w.workflow_id for w in ended])
+            count += len(ended)
+        return count
 
     def pending(self) -> Mapping[str, int]:
         """How many workflows wait or run, by queue."""
         waiting = DBOS.list_queued_workflows(load_input=False)
-        return {name: sum(w.queue_name == name for w in waiting) for name in (ANALYSE, DELIVER)}
+        return {name: sum(w.queue_name == name for w in waiting) for name in (ANALYSE, DELIVER, DRAIN)}
 
 
-def retry_wait_s(attempt: int) -> float:
-    """Seconds to wait after failed attempt number `attempt` (from 0).
+def space_wait_s(attempt: int) -> float:
+    """Seconds before an analysis is tried again that found no room, after attempt number `attempt` (from 0).
 
     Examples
     --------
-    >>> [retry_wait_s(n) for n in (0, 1, 2, 20)]
-    [15.0, 30.0, 60.0, 1800.0]
+    >>> [space_wait_s(n) for n in (0, 1, 2, 20)]
+    [5.0, 10.0, 20.0, 300.0]
     """
-    return min(FIRST_RETRY_S * 2.0 ** min(attempt, 30), LONGEST_RETRY_S)
+    return min(FIRST_SPACE_WAIT_S * 2.0 ** min(attempt, 30), LONGEST_SPACE_WAIT_S)
 
 
-def _register(work: Work, give_up_s: float) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    @DBOS.step(name="analyse.step.v1")
-    def analyse_step(job: str) -> dict[str, Any]:
+def forget_runs(database_url: str, job: str) -> int:
+    """Have the engine forget that it ever ran this job, from any process; says how many runs it forgot.
+
+    For work that is wanted again: under the same id the engine would not run it a second time. Runs that
+    wait go too; one that is running must not be forgotten.
+    """
+    if not _has_run(database_url):
+        return 0
+    client = DBOSClient(system_database_url=database_url)
+    try:
+        runs = client.list_workflows(
+            workflow_id_prefix=[f"{kind}:{job}" for kind in ("analyse", "notice", "deliver")],
+            load_input=False,
+            load_output=False,
+        )
+        client.delete_workflows([run.workflow_id for run in runs])
+        return len(runs)
+    finally:
+        client.destroy()
+
+
+def _has_run(database_url: str) -> bool:
+    """Whether an engine has ever made its tables there."""
+    engine = sa.create_engine(database_url)
+    schema = "dbos" if engine.dialect.name == "postgresql" else None
+    try:
+        return sa.inspect(engine).has_table("workflow_status", schema=schema)
+    finally:
+        engine.dispose()
+
+
+def _wait_for_space(error: Exception) -> bool:
+    """What the engine's own database calls wait for. It waits for a lock, and for a full PostgreSQL; a run
+    whose end did not fit on SQLite's full disk it would leave for ever as neither running nor ended."""
+    return _wait_for_lock(error) or "database or disk is full" in str(getattr(error, "orig", error))
+
+
+_wait_for_lock = _sys_db.retriable_sqlite_exception
+_sys_db.retriable_sqlite_exception = _wait_for_space
+
+
+def _register(work: Work) -> tuple[Callable[..., Any], Callable[..., Any], Callable[..., Any]]:
+    def put_out(job: str, peers: Sequence[str]) -> dict[str, Any]:
+        """Within the step, so that what it returns names nobody: release 0.2 delivered to those here."""
+        for peer in peers:
+            work.put_out(job, peer)
+        return {"peers": []}
+
+    def analysed_or_ended(job: str) -> list[str]:
         try:
-            return {"peers": work.analyse(job)}
+            return work.analyse(job)
+        except Unavailable:
+            raise
         except Refused as refusal:
             work.refuse(job, str(refusal))
-            return {"peers": []}
         except Exception:  # noqa: BLE001 - a bug must end this job visibly, not the worker
             trace = traceback.format_exc()
             log.error("analysis_failed", job=job, traceback=trace)
             work.fail(job, trace)
-            return {"peers": []}
+        return []
+
+    @DBOS.step(name="analyse.step.v1")
+    def analyse_step(job: str) -> dict[str, Any]:
+        try:
+            return put_out(job, analysed_or_ended(job))
+        except Exception as error:
+            words = str(error) if isinstance(error, Unavailable) else worlds_fault(error)
+            if not words:
+                raise
+            return {"peers": [], "later": words}
 
     @DBOS.step(name="notify.step.v1")
     def notify_step(job: str) -> dict[str, Any]:
         try:
-            return {"peers": work.notify(job)}
+            return put_out(job, work.notify(job))
         except Exception:  # noqa: BLE001 - the series itself is kept, and the ledger says why
             log.error("notice_failed", job=job, traceback=traceback.format_exc())
             return {"peers": []}
 
-    @DBOS.step(name="deliver.step.v1")
-    def deliver_step(job: str, peer: str) -> str:
+    @DBOS.step(name="drain.step.v1")
+    def drain_step(peer: str, part: int) -> None:
         try:
-            work.deliver(job, peer)
-        except PeerUnavailable as unavailable:
-            return str(unavailable)
-        except Exception as error:  # noqa: BLE001 - tried again, and given up in the end: never forgotten
-            log.error("delivery_failed", job=job, peer=peer, traceback=traceback.format_exc())
-            return f"{type(error).__name__}: {error}"
-        return ""
+            work.drain(peer, part)
+        except Exception:  # noqa: BLE001 - a full disk, a locked database: the rows are there, and looked at again
+            log.error("drain_failed", peer=peer, part=part, traceback=traceback.format_exc())
+            time.sleep(1.0)
 
-    @DBOS.step(name="give_up.step.v1")
-    def give_up_step(job: str, peer: str, reason: str) -> None:
-        work.give_up(job, peer, reason)
-
-    @DBOS.workflow(name="deliver.v1", max_recovery_attempts=None)
-    def deliver(job: str, peer: str, attempt: int, waited_s: float) -> None:
-        reason = deliver_step(job, peer)
-        if not reason:
-            return
-        wait_s = retry_wait_s(attempt)
-        if waited_s + wait_s > give_up_s:
-            give_up_step(job, peer, reason)
-            return
-        log.warning("delivery_postponed", job=job, peer=peer, reason=reason, wait_s=wait_s, attempt=attempt)
-        enqueue_delivery(job, peer, attempt + 1, waited_s + wait_s, wait_s)
-
-    def enqueue_delivery(job: str, peer: str, attempt: int, waited_s: float, delay_s: float) -> None:
-        options = SetEnqueueOptions(delay_seconds=delay_s) if delay_s else SetEnqueueOptions()
-        with SetWorkflowID(f"deliver:{job}:{peer}:{attempt}"), options:
-            DBOS.enqueue_workflow(DELIVER, deliver, job, peer, attempt, waited_s)
+    @DBOS.workflow(name="drain.v1", max_recovery_attempts=None)
+    def drain(peer: str, part: int) -> None:
+        drain_step(peer, part)
 
     @DBOS.workflow(name="analyse.v1", max_recovery_attempts=MAX_KILLS)
-    def analyse(job: str) -> None:
-        for peer in analyse_step(job)["peers"]:
+    def analyse(job: str, attempt: int = 0) -> None:
+        said = analyse_step(job)
+        if "later" in said:  # no step of release 0.2 says so: what it left in flight runs as it was
+            wait_s = space_wait_s(attempt)
+            log.error("analysis_postponed", job=job, reason=said["later"], wait_s=wait_s)
+            with (
+                SetWorkflowID(f"analyse:{job}:{attempt + 1}"),
+                SetEnqueueOptions(delay_seconds=wait_s),
+            ):
+                DBOS.enqueue_workflow(ANALYSE, analyse, job, attempt + 1)
+            return
+        for peer in said["peers"]:
             enqueue_delivery(job, peer, 0, 0.0, 0.0)
 
     @DBOS.workflow(name="notify.v1", max_recovery_attempts=MAX_KILLS)
@@ -218,4 +321,21 @@ def _register(work: Work, give_up_s: float) -> tuple[Callable[..., Any], Callabl
         for peer in notify_step(job)["peers"]:
             enqueue_delivery(job, peer, 0, 0.0, 0.0)
 
-    return analyse, notify
+    # From here on: only what release 0.2 left in flight, with its steps, which end in the outbox.
+
+    @DBOS.step(name="deliver.step.v1")
+    def deliver_step(job: str, peer: str) -> str:
+        work.put_out(job, peer)
+        return ""
+
+    @DBOS.workflow(name="deliver.v1", max_recovery_attempts=None)
+    def deliver(job: str, peer: str, attempt: int, waited_s: float) -> None:
+        if deliver_step(job, peer):  # recorded before the upgrade: the peer was away
+            enqueue_delivery(job, peer, attempt + 1, waited_s, 0.0)
+
+    def enqueue_delivery(job: str, peer: str, attempt: int, waited_s: float, delay_s: float) -> None:
+        options = SetEnqueueOptions(delay_seconds=delay_s) if delay_s else SetEnqueueOptions()
+        with SetWorkflowID(f"deliver:{job}:{peer}:{attempt}"), options:
+            DBOS.enqueue_workflow(DELIVER, deliver, job, peer, attempt, waited_s)
+
+    return analyse, notify, drain

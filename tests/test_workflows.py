@@ -1,11 +1,10 @@
-"""The durable engine with work that is quick: order, refusals, bugs, absent peers, kill -9.
+"""The durable engine with work that is quick: order, refusals, bugs, lines to drain, kill -9.
 
 Each case runs the engine in processes of its own, as the node does, so that one can be killed.
 """
 
 from __future__ import annotations
 
-import itertools
 import os
 import signal
 import subprocess
@@ -16,17 +15,17 @@ from pathlib import Path
 
 import pytest
 
-from spine_node.workflows import MAX_KILLS, retry_wait_s
+from spine_node.workflows import MAX_KILLS
+from tests.conftest import wait_until
 
 ROLE = """
 import os, sys, time
 from pathlib import Path
 import spine_node.workflows as workflows
-from spine_node.errors import PeerUnavailable, Refused
+from spine_node.errors import Refused
 from spine_node.ledger import database_url
 
 folder, role, *jobs = Path(sys.argv[1]), sys.argv[2], *sys.argv[3:]
-workflows.FIRST_RETRY_S = 0.5
 
 def write(*words):
     with (folder / "diary").open("a") as diary:
@@ -45,13 +44,16 @@ def analyse(job):
     write("analysed", job)
     return ["pacs"]
 
-def deliver(job, peer):
-    write("deliver", job, peer)
-    if job.startswith("away") and (folder / "diary").read_text().count(f"deliver {job} ") < 3:
-        raise PeerUnavailable("no answer")
-    if job.startswith("gone"):
-        raise PeerUnavailable("no answer for long")
-    write("delivered", job, peer)
+def put_out(job, peer):
+    write("put-out", job, peer)
+
+def drain(peer, part):
+    write("drain", peer, str(part))
+    if peer.startswith("slow"):
+        time.sleep(3)
+    if peer.startswith("bug"):
+        raise ZeroDivisionError("a bug")
+    write("drained", peer, str(part))
 
 def notify(job):
     write("notify", job)
@@ -62,13 +64,15 @@ def notify(job):
 work = workflows.Work(
     analyse=analyse, refuse=lambda job, reason: write("refused", job, reason),
     fail=lambda job, trace: write("failed", job, trace.splitlines()[-1]),
-    deliver=deliver, give_up=lambda job, peer, reason: write("gave-up", job, peer, reason),
-    notify=notify,
+    put_out=put_out, drain=drain, notify=notify,
 )
 queue = workflows.ANALYSE if role == "worker" else workflows.DELIVER
-engine = workflows.Engine(database_url(folder / "db.sqlite"), f"host:{role}", work, (queue,), 3.0)
+engine = workflows.Engine(database_url(folder / "db.sqlite"), f"{os.environ['HOST']}:{role}", work, (queue,))
 engine.start()
 for job in jobs:
+    if job.startswith("drain:"):
+        engine.enqueue_drain(*job.removeprefix("drain:").split("/"))
+        continue
     (engine.enqueue_notice if job.startswith("notice") else engine.enqueue_analysis)(job)
 write("started", role)
 end = time.monotonic() + 300
@@ -88,9 +92,9 @@ class Roles:
         self.folder = folder
         self.processes: list[subprocess.Popen[bytes]] = []
 
-    def start(self, role: str, *jobs: str) -> subprocess.Popen[bytes]:
+    def start(self, role: str, *jobs: str, host: str = "host") -> subprocess.Popen[bytes]:
         command = [sys.executable, "-c", ROLE, str(self.folder), role, *jobs]
-        process = subprocess.Popen(command)
+        process = subprocess.Popen(command, env={**os.environ, "HOST": host})
         self.processes.append(process)
         return process
 
@@ -117,7 +121,7 @@ def roles(tmp_path: Path) -> Iterator[Roles]:
 def test_a_job_is_analysed_then_delivered_once_however_often_it_is_enqueued(roles: Roles) -> None:
     roles.start("node", "a", "a", "b")
     roles.start("worker")
-    for line in ("delivered a pacs", "delivered b pacs"):
+    for line in ("put-out a pacs", "put-out b pacs"):
         roles.await_line(line)
     assert sorted(line for line in roles.diary() if line.startswith("analyse ")) == ["analyse a", "analyse b"]
 
@@ -125,7 +129,7 @@ def test_a_job_is_analysed_then_delivered_once_however_often_it_is_enqueued(role
 def test_a_refusal_and_a_bug_end_their_jobs_and_not_the_worker(roles: Roles) -> None:
     roles.start("node", "unusable", "bug", "good")
     roles.start("worker")
-    roles.await_line("delivered good pacs")
+    roles.await_line("put-out good pacs")
     assert "refused unusable a slice is missing" in roles.diary()
     assert "failed bug ZeroDivisionError: a bug" in roles.diary()
 
@@ -133,10 +137,10 @@ def test_a_refusal_and_a_bug_end_their_jobs_and_not_the_worker(roles: Roles) -> 
 def test_a_notice_is_made_by_the_worker_and_delivered_once(roles: Roles) -> None:
     roles.start("node", "notice", "notice", "notice-bug", "good")
     roles.start("worker")
-    for line in ("delivered notice pacs", "delivered good pacs"):
+    for line in ("put-out notice pacs", "put-out good pacs"):
         roles.await_line(line)
     assert roles.diary().count("notify notice") == 1
-    assert not [line for line in roles.diary() if line.startswith("deliver notice-bug")]
+    assert not [line for line in roles.diary() if line.startswith("put-out notice-bug")]
 
 
 def test_a_killed_worker_does_its_job_again_and_delivers_one_result(roles: Roles) -> None:
@@ -145,16 +149,44 @@ def test_a_killed_worker_does_its_job_again_and_delivers_one_result(roles: Roles
     roles.await_line("analyse slow")
     os.kill(worker.pid, signal.SIGKILL)
     roles.start("worker")
-    roles.await_line("delivered slow pacs")
+    roles.await_line("put-out slow pacs")
     assert roles.diary().count("analyse slow") == 2
-    assert roles.diary().count("delivered slow pacs") == 1
+    assert roles.diary().count("put-out slow pacs") == 1
 
 
-def test_a_peer_that_was_away_gets_its_results_and_one_that_stays_away_is_given_up(roles: Roles) -> None:
-    roles.start("node", "away", "gone")
-    roles.start("worker")
-    roles.await_line("delivered away pacs")
-    roles.await_line("gave-up gone pacs no answer for long")
+def test_a_line_is_drained_once_at_a_time_and_a_hung_peer_holds_no_other(roles: Roles) -> None:
+    roles.start("node", "drain:slow/0", "drain:slow/0", "drain:quick/0", "drain:quick/1")
+    for line in ("drained quick 0", "drained quick 1"):
+        roles.await_line(line)
+    assert "drained slow 0" not in roles.diary()
+    roles.await_line("drained slow 0")
+    assert roles.diary().count("drain slow 0") == 1
+
+
+def test_a_drain_that_was_killed_goes_on_and_one_that_fails_can_be_had_again(roles: Roles) -> None:
+    node = roles.start("node", "drain:slow/0", "drain:bug/0")
+    for line in ("drain slow 0", "drain bug 0"):
+        roles.await_line(line)
+    os.kill(node.pid, signal.SIGKILL)
+    roles.start("node")
+    roles.await_line("drained slow 0")
+    roles.start("node-2", "drain:bug/0")
+    wait_until(lambda: roles.diary().count("drain bug 0") >= 2, 60)
+
+
+def test_a_node_that_comes_back_under_another_name_goes_on_too(roles: Roles) -> None:
+    """As a container does: what was held under the old name would be held for ever, and its line with it."""
+    node = roles.start("node", "drain:slow/0", "slow")
+    worker = roles.start("worker")
+    for line in ("drain slow 0", "analyse slow"):
+        roles.await_line(line)
+    for process in (node, worker):
+        os.kill(process.pid, signal.SIGKILL)
+    roles.start("node", host="other")
+    roles.start("worker", host="other")
+    for line in ("drained slow 0", "put-out slow pacs"):
+        roles.await_line(line)
+    assert roles.diary().count("analyse slow") == 2
 
 
 def test_a_job_that_keeps_killing_its_worker_ends_and_the_others_go_on(roles: Roles) -> None:
@@ -162,16 +194,11 @@ def test_a_job_that_keeps_killing_its_worker_ends_and_the_others_go_on(roles: Ro
     roles.start("node", "killer", "good")
     for _ in range(10):
         worker = roles.start("worker")
-        while worker.poll() is None and "delivered good pacs" not in roles.diary():
+        while worker.poll() is None and "put-out good pacs" not in roles.diary():
             time.sleep(0.1)
         if worker.poll() is None:
             break
-    roles.await_line("delivered good pacs")
+    roles.await_line("put-out good pacs")
     assert roles.diary().count("analyse killer") == MAX_KILLS + 1
     assert "analysed killer" not in roles.diary()
     assert (roles.folder / "lost").read_text() == "killer"
-
-
-def test_the_waits_between_attempts_double_up_to_half_an_hour() -> None:
-    waits = [retry_wait_s(n) for n in range(12)]
-    assert all(later == min(2 * earlier, 1800) for earlier, later in itertools.pairwise(waits))

@@ -2,8 +2,9 @@
 
 A file goes out byte for byte where the peer accepts its transfer syntax; an uncompressed one is
 re-encoded where the peer takes only another uncompressed syntax. What a peer refuses for good is an
-outcome of that instance; what may work later raises PeerUnavailable, and everything is sent again,
-which changes nothing at a peer that has it already.
+outcome of that instance, as is what it does not take now; the latter then raises, as nothing that comes
+after it may go before it. An instance whose answer was lost goes again under its UID, which changes
+nothing at a peer that has it already.
 """
 
 from __future__ import annotations
@@ -20,12 +21,17 @@ from pynetdicom import _config
 from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext, build_context
 
-from spine_node.errors import PeerUnavailable
+from spine_node.errors import NotTakenNow, PeerRejects, PeerUnavailable
 from spine_node.logs import logger
-from spine_node.network.associations import NotAcceptedError, associated, require_answer
+from spine_node.network.associations import (
+    AssociationRejectedError,
+    NotAcceptedError,
+    associated,
+    require_answer,
+)
 from spine_node.network.contexts import DEFLATED_LITTLE, EXPLICIT_LITTLE, IMPLICIT_LITTLE, VERIFICATION
 from spine_node.network.peer import Peer
-from spine_node.network.statuses import Status, in_words, is_transient, is_warning
+from spine_node.network.statuses import Status, in_words, meaning
 
 # For a path, pynetdicom then sends the file's own bytes instead of decoding and encoding them anew.
 _config.STORE_SEND_CHUNKED_DATASET = True
@@ -33,7 +39,7 @@ _config.STORE_SEND_CHUNKED_DATASET = True
 _UNCOMPRESSED = (EXPLICIT_LITTLE, IMPLICIT_LITTLE, DEFLATED_LITTLE)
 _MOST_CONTEXTS = 128  # PS3.8 9.3.2.2: their ids are the odd numbers below 256
 
-OutcomeName = Literal["stored", "warning", "refused", "not accepted"]
+OutcomeName = Literal["stored", "warning", "refused", "not accepted", "postponed", "unknown"]
 
 log = logger("scu")
 
@@ -47,7 +53,8 @@ class Outcome:
     sop_instance_uid : str
     name : str
         "stored"; "warning": stored, with something to say; "refused": its status forbids it for good;
-        "not accepted": the peer takes no such SOP class or transfer syntax, or not from us.
+        "not accepted": the peer takes no such SOP class or transfer syntax; "postponed": its status says
+        that it may be taken later; "unknown": sent, and no answer came, so that the peer may have it.
     status : int or None
         DIMSE status; None when nothing was sent.
     detail : str
@@ -95,9 +102,13 @@ def send(peer: Peer, paths: Sequence[Path], calling_ae: str) -> tuple[Outcome, .
 
     Raises
     ------
+    PeerRejects
+        If the peer rejects our associations for good.
+    NotTakenNow
+        If it was lost on the way, did not answer, or answered with a transient status (out of resources,
+        processing failure). Some instances may have been stored.
     PeerUnavailable
-        If the peer could not be reached, was lost on the way, or answered with a transient status
-        (out of resources, processing failure). Some instances may have been stored.
+        If it could not be reached otherwise.
     FileNotFoundError, ValueError
         If a file is absent, or is no DICOM file with File Meta Information.
     """
@@ -125,11 +136,11 @@ def send_offers(
     Yields
     ------
     Outcome
-        One for each instance that was sent or passed over, at once.
+        One for each instance that was sent or passed over, at once, also for the last before NotTakenNow.
 
     Raises
     ------
-    PeerUnavailable, FileNotFoundError, ValueError
+    PeerRejects, NotTakenNow, PeerUnavailable, FileNotFoundError, ValueError
         As `send`.
     """
     files = {path: _File.read(path) for offer in offers for a in offer.alternatives for path in a.paths}
@@ -142,6 +153,8 @@ def send_offers(
             with associated(peer, calling_ae, _contexts(concerned)) as association:
                 for offer in batch:
                     yield from _logged(peer, _send_offer(association, peer, offer, files, has))
+        except AssociationRejectedError as rejected_us:
+            raise PeerRejects(str(rejected_us)) from rejected_us
         except NotAcceptedError as answer:
             rejected = (Outcome(file.sop_uid, "not accepted", None, str(answer)) for file in concerned)
             yield from _logged(peer, rejected)
@@ -250,6 +263,8 @@ def _send_offer(
             outcome = _send_one(association, peer, file)
             stored = stored and outcome.stored
             yield outcome
+            if outcome.name in ("postponed", "unknown"):
+                raise NotTakenNow(f"{peer} {outcome.detail}")
         if stored:
             taken.add(alternative.name)
             return
@@ -290,15 +305,21 @@ def _send_one(association: Association, peer: Peer, file: _File) -> Outcome:
         answer = association.send_c_store(file.path if verbatim else dcmread(file.path))
     except RuntimeError as lost:  # pynetdicom's word for an association that ended meanwhile
         raise PeerUnavailable(f"{peer} ended the association before instance {file.sop_uid}") from lost
-    require_answer(peer, answer, f"C-STORE of instance {file.sop_uid}")
-    return _outcome(peer, file.sop_uid, answer)
+    if not answer:
+        detail = f"did not answer C-STORE of instance {file.sop_uid}: the association was lost or timed out"
+        return Outcome(file.sop_uid, "unknown", None, detail)
+    return _outcome(file.sop_uid, answer)
 
 
-def _outcome(peer: Peer, sop_uid: str, answer: Dataset) -> Outcome:
+def _outcome(sop_uid: str, answer: Dataset) -> Outcome:
     status = int(answer.Status)
     detail = " ".join(filter(None, [in_words(status), str(answer.get("ErrorComment", "") or "")]))
-    if is_transient(status):
-        raise PeerUnavailable(f"{peer} answered {detail} to instance {sop_uid}")
-    if status == Status.SUCCESS:
-        return Outcome(sop_uid, "stored", status, detail)
-    return Outcome(sop_uid, "warning" if is_warning(status) else "refused", status, detail)
+    match meaning(status).fate:
+        case "stored":
+            return Outcome(sop_uid, "stored", status, detail)
+        case "warning":
+            return Outcome(sop_uid, "warning", status, detail)
+        case "transient":
+            return Outcome(sop_uid, "postponed", status, f"answered {detail} to instance {sop_uid}")
+        case "permanent":
+            return Outcome(sop_uid, "refused", status, detail)

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,14 @@ from pynetdicom.dimse_primitives import C_ECHO
 from pynetdicom.presentation import build_context
 from structlog.testing import capture_logs
 
-from spine_node.errors import PeerUnavailable
+from spine_node.errors import NotTakenNow, PeerRejects, PeerUnavailable
+from spine_node.network.access import Access, Caller
 from spine_node.network.associations import associated
 from spine_node.network.contexts import VERIFICATION
 from spine_node.network.pacs import FolderPacs
 from spine_node.network.peer import Peer
 from spine_node.network.scu import Alternative, Offer, echo, send, send_offers
+from spine_node.network.seats import Seats
 from spine_node.network.statuses import Status
 from tests.conftest import free_port, make_ct
 from tests.network.conftest import Receiver, encoded
@@ -235,15 +238,27 @@ def test_more_classes_than_one_association_can_offer_are_sent_over_several(
     assert told.associations == 2
 
 
-def test_a_peer_that_rejects_us_for_good_is_an_answer(
+def test_a_peer_that_does_not_know_us_has_refused_nothing(
     receiving: Callable[..., Receiver], tmp_path: Path
 ) -> None:
-    receiver = receiving(allowed_calling_aes=["CT1"])
+    """Somebody has to enter our AE title there; then the same instance is taken."""
+    receiver = receiving(access=Access("NODE", (Caller("CT1"),)))
     (path,) = make_ct(tmp_path / "sent", slices=1)
-    (outcome,) = send(receiver.peer, [path], "STRANGER")
-    assert (outcome.name, outcome.status) == ("not accepted", None)
-    assert "rejected the association" in outcome.detail
-    assert "alling AE title not recognised" in outcome.detail
+    with pytest.raises(PeerRejects, match=r"rejected the association.*alling AE title not recognised"):
+        send(receiver.peer, [path], "STRANGER")
+    assert send(receiver.peer, [path], "CT1")[0].stored
+
+
+def test_what_is_not_taken_now_is_an_outcome_before_it_is_raised(
+    stranger: Callable[..., tuple[Stranger, Peer]], tmp_path: Path
+) -> None:
+    """So that the ledger names it, and counts how often it went out."""
+    _, peer = stranger(answers=[0x0000, 0xA700])
+    paths = make_ct(tmp_path, slices=3)
+    outcomes = send_offers(peer, [Offer((Alternative("all", tuple(paths)),))], "NODE")
+    assert [(o.name, o.status) for o in islice(outcomes, 2)] == [("stored", 0x0000), ("postponed", 0xA700)]
+    with pytest.raises(NotTakenNow, match="0xA700 out of resources"):
+        next(outcomes)
 
 
 def test_a_peer_that_rejects_us_for_now_is_called_again(
@@ -251,11 +266,28 @@ def test_a_peer_that_rejects_us_for_now_is_called_again(
 ) -> None:
     from tests.network.conftest import associate
 
-    receiver = receiving(max_associations=1)
+    receiver = receiving(seats=Seats(None, places=1, per_caller=1))
     held = associate(receiver.peer)
     with pytest.raises(PeerUnavailable, match="rejected the association"):
         send(receiver.peer, make_ct(tmp_path / "sent", slices=1), "CT1")
     held.release()
+
+
+def test_an_association_that_is_accepted_and_lost_at_once_is_no_word_about_sop_classes(
+    stranger: Callable[..., tuple[Stranger, Peer]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A PACS that is killed in that moment takes the result later: it has not refused it."""
+    _, peer = stranger()
+    associate = AE.associate
+
+    def lost(*arguments: Any, **named: Any) -> Any:
+        association = associate(*arguments, **named)
+        association.abort()
+        return association
+
+    monkeypatch.setattr(AE, "associate", lost)
+    with pytest.raises(PeerUnavailable, match="no association with stranger"):
+        send(peer, make_ct(tmp_path, slices=1), "NODE")
 
 
 def test_nobody_there_is_said_with_the_address(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 import pydicom
 import pytest
 
+from spine_node.network.access import Access, Caller
 from spine_node.network.peer import Peer
 from spine_node.network.scu import echo, send
 from tests.conftest import free_port, make_ct, wait_until
@@ -27,7 +28,7 @@ def address(peer: Peer) -> tuple[str, str]:
 
 
 def test_echoscu_is_answered_and_a_stranger_is_told_why(receiving: Callable[..., Receiver]) -> None:
-    receiver = receiving(allowed_calling_aes=["CT1"])
+    receiver = receiving(access=Access("NODE", (Caller("CT1"),)))
     known = run("echoscu", "-aet", "CT1", "-aec", "NODE", *address(receiver.peer))
     assert known.returncode == 0, known.stderr
     stranger = run("echoscu", "-aet", "STRANGER", "-aec", "NODE", *address(receiver.peer))

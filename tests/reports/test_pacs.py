@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from spine_node.errors import PeerUnavailable, ReportRefused
+from spine_node.errors import NotTakenNow, PeerUnavailable, ReportRefused
 from spine_node.network.archive import Archive, Document, Query
 from spine_node.network.pacs import FolderPacs
 from spine_node.network.peer import Peer
 from spine_node.network.retrieve import DimseArchive, Receiver
-from spine_node.network.scu import echo, send
+from spine_node.network.scu import Alternative, Offer, echo, send, send_offers
 from spine_node.reports.find import find_in_archive
 from tests.conftest import DICOMWEB_PLUGIN, Orthanc, free_port, make_ct, wait_until
 from tests.reports.conftest import Done
@@ -215,11 +215,15 @@ def test_the_port_of_c_move_takes_what_was_asked_for_and_nothing_else(tmp_path: 
     arrived = _Arrived({"2.25.1"})
     port = free_port()
     files = [keep(KEPT[uid], tmp_path / uid) for uid in ("2.25.1", "2.25.4")]
+    offers = [Offer((Alternative(path.name, (path,)),)) for path in files]
     with _receiving(READER, Receiver("127.0.0.1", port), arrived):
-        outcomes = send(Peer("us", READER, "127.0.0.1", port), files, "ANYBODY")
+        sent = send_offers(Peer("us", READER, "127.0.0.1", port), offers, "ANYBODY")
+        outcomes = [next(sent), next(sent)]
+        with pytest.raises(NotTakenNow, match="not authorised"):
+            next(sent)
         with pytest.raises(PeerUnavailable, match="alled AE"):
             echo(Peer("us", "ELSE", "127.0.0.1", port), "ANYBODY")
-    assert [outcome.name for outcome in outcomes] == ["stored", "refused"]
+    assert [outcome.name for outcome in outcomes] == ["stored", "postponed"]
     assert list(arrived.taken) == ["2.25.1"]
 
 
