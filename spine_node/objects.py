@@ -5,9 +5,9 @@ What several products share (pictures, surfaces, segmentations) is made once.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 from pydicom import Dataset
 from trimesh import Trimesh
@@ -28,6 +28,7 @@ from spine_node.imaging.picture import Picture
 from spine_node.imaging.volume import Volume
 from spine_node.logs import logger
 from spine_node.parameters.model import Measurements
+from spine_node.pictures.aside import Drawing
 from spine_node.pictures.pictures import draw_pictures
 from spine_node.pictures.report_page import report_pdf
 from spine_node.printing.meshes import meshes
@@ -35,7 +36,25 @@ from spine_node.segmentation.segmenter import Segmentation
 
 Instances = tuple[Dataset, ...]
 
+_OF_PICTURES: tuple[Form, ...] = ("key-images", "key-images-multiframe", "key-object", "report-pdf")
+
 log = logger("objects")
+
+
+class _Objects(Mapping[str, Instances]):
+    """Instances by the name of their product, in the order of the products."""
+
+    def __init__(self, makers: dict[str, Callable[[], Instances]]) -> None:
+        self._makers = makers
+
+    def __getitem__(self, name: str) -> Instances:
+        return self._makers[name]()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._makers)
+
+    def __len__(self) -> int:
+        return len(self._makers)
 
 
 @dataclass(frozen=True, eq=False)
@@ -54,6 +73,8 @@ class Findings:
         Headers of earlier reports that those of this series supersede.
     overrides : CodeOverrides
         A hospital's codes in the place of ours.
+    drawing : Drawing, optional
+        The pictures in the making, by a second process.
     """
 
     series: ImageSeries
@@ -64,10 +85,14 @@ class Findings:
     software_version: str
     predecessors: Instances = ()
     overrides: CodeOverrides = NO_OVERRIDES
+    drawing: Drawing | None = None
 
     @cached_property
     def pictures(self) -> list[Picture]:
         """With every number drawn where it was measured."""
+        drawn = None if self.drawing is None else self.drawing.pictures()
+        if drawn is not None:
+            return drawn
         return draw_pictures(self.volume, self.segmentation.label_map, self.spine, self.measurements)
 
     @cached_property
@@ -75,8 +100,10 @@ class Findings:
         """Of each structure, LPS mm."""
         return meshes(self.segmentation.label_map)
 
-    def objects(self, products: Sequence[Product]) -> dict[str, Instances]:
+    def objects(self, products: Sequence[Product]) -> Mapping[str, Instances]:
         """The instances of each product by its name; none where there was nothing to put into one.
+
+        What holds pictures is made when somebody looks at it: they may still be drawn.
 
         Raises
         ------
@@ -85,8 +112,9 @@ class Findings:
         """
         made: dict[Product, Instances] = {}
         for product in products:
-            self._add(product, made)
-        return {product.name: made[product] for product in dict.fromkeys(products)}
+            if product.form not in _OF_PICTURES:
+                self._add(product, made)
+        return _Objects({p.name: partial(self._add, p, made) for p in dict.fromkeys(products)})
 
     def _add(self, product: Product, made: dict[Product, Instances]) -> Instances:
         if product not in made:

@@ -5,7 +5,7 @@ Read this page first. Each line is a stage, each stage a folder.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from pydicom import Dataset
@@ -20,6 +20,7 @@ from spine_node.errors import LabelMapRefused
 from spine_node.imaging.volume import LabelMap, Volume
 from spine_node.objects import Findings
 from spine_node.parameters.measure import measure
+from spine_node.pictures.aside import DRAUGHTSMAN
 from spine_node.segmentation.pins import Pin
 from spine_node.segmentation.renaming import renamed
 from spine_node.segmentation.segmenter import Progress, Segmentation, Segmenter
@@ -41,12 +42,15 @@ class Making:
         Headers of the earlier reports of this series, which the new ones supersede.
     overrides : CodeOverrides
         A hospital's codes in the place of ours.
+    draw_aside : bool
+        Have a second process draw the pictures meanwhile, for whoever makes them of study after study.
     """
 
     software_version: str
     products: Sequence[Product] = PLAIN
     predecessors: Sequence[Dataset] = ()
     overrides: CodeOverrides = NO_OVERRIDES
+    draw_aside: bool = False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -56,12 +60,12 @@ class Results:
     Attributes
     ----------
     findings : Findings
-    objects : dict of str to tuple of Dataset
-        The DICOM instances of each product, by its name.
+    objects : mapping of str to tuple of Dataset
+        The DICOM instances of each product, by its name; those with pictures are made when looked at.
     """
 
     findings: Findings
-    objects: dict[str, tuple[Dataset, ...]]
+    objects: Mapping[str, tuple[Dataset, ...]]
 
 
 def analyse(
@@ -125,13 +129,21 @@ def rename(
 
 
 def _results(series: ImageSeries, volume: Volume, segmentation: Segmentation, making: Making) -> Results:
-    spine = locate(segmentation.label_map, vertical_of(series), volume)
-    measured = measure(spine, age_years_of(series))
+    drawing = DRAUGHTSMAN.begin(volume, segmentation.label_map) if making.draw_aside else None
+    try:
+        spine = locate(segmentation.label_map, vertical_of(series), volume)
+        measured = measure(spine, age_years_of(series))
+    except BaseException:
+        if drawing is not None:
+            drawing.abandon()
+        raise
     measurements = replace(
         measured,
         quality=measured.quality + segmentation.quality,
         levels=segmentation.level_identification,
     )
+    if drawing is not None:
+        drawing.draw(spine, measurements)
     findings = Findings(
         series,
         volume,
@@ -141,5 +153,6 @@ def _results(series: ImageSeries, volume: Volume, segmentation: Segmentation, ma
         making.software_version,
         tuple(making.predecessors),
         making.overrides,
+        drawing,
     )
     return Results(findings, findings.objects(making.products))

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spine_node.dicom.forms import NOTICE, Kind
+from spine_node.durable import durable_folder, sync_folder
 from spine_node.errors import LabelMapRefused, Refused
 
 if TYPE_CHECKING:
@@ -71,11 +72,14 @@ def write_results(results: Results, out: Path, *, stl: bool = True) -> dict[str,
         write_label_map(found.segmentation.label_map, folder / "labels.nii.gz")
         write_naming(found.segmentation, naming_path(folder / "labels.nii.gz"))
         (folder / "measurements.json").write_text(found.measurements.to_json())
-        write_png(found.pictures, folder / "pictures")
         if stl:
             write_stl(found.surfaces, folder / "stl")
 
-    return _write_whole(out, found.series.study_uid, results.objects, fill)
+    def fill_up(folder: Path) -> None:
+        # last, as they may still be drawn by another process
+        write_png(found.pictures, folder / "pictures")
+
+    return _write_whole(out, found.series.study_uid, results.objects, fill, fill_up)
 
 
 def write_notice(notice: Dataset, out: Path) -> dict[str, Any]:
@@ -83,27 +87,37 @@ def write_notice(notice: Dataset, out: Path) -> dict[str, Any]:
     return _write_whole(out, str(notice.StudyInstanceUID), {NOTICE: (notice,)}, lambda _folder: None)
 
 
+def partial_folder(out: Path) -> Path:
+    """Where results are while they are written; what an interruption leaves there is nobody's."""
+    return out.with_name(out.name + ".partial")
+
+
 def _write_whole(
     out: Path,
     study_uid: str,
     objects: Mapping[str, Sequence[Dataset]],
     fill: Callable[[Path], None],
+    fill_up: Callable[[Path], None] = lambda _folder: None,
 ) -> dict[str, Any]:
-    """A results folder of DICOM objects and whatever `fill` puts beside them.
+    """A results folder of DICOM objects, and whatever `fill` before and `fill_up` after put beside them.
 
     It is filled beside its place and renamed, so that a reader, or a re-run after a kill, never meets
     half of it.
     """
     require_replaceable(out)
     out = out.resolve()  # "." has no name to put another beside
-    partial = out.with_name(out.name + ".partial")
+    durable_folder(out.parent)
+    partial = partial_folder(out)
     shutil.rmtree(partial, ignore_errors=True)
     (partial / "dicom").mkdir(parents=True)
-    fill(partial)
-    done = {
-        "study_uid": study_uid,
-        "objects": {name: _save(name, instances, partial / "dicom") for name, instances in objects.items()},
-    }
+    try:
+        fill(partial)
+        saved = {name: _save(name, instances, partial / "dicom") for name, instances in objects.items()}
+        fill_up(partial)
+    except BaseException:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise
+    done = {"study_uid": study_uid, "objects": saved}
     (partial / DONE).write_text(json.dumps(done, indent=2) + "\n")
     _sync_tree(partial)
     older = out.with_name(f".{out.name}.replaced-by-spine-node")
@@ -111,7 +125,7 @@ def _write_whole(
     if out.exists():
         out.rename(older)
     partial.rename(out)
-    _sync_directory(out.parent)
+    sync_folder(out.parent)
     shutil.rmtree(older, ignore_errors=True)
     return done
 
@@ -199,16 +213,8 @@ def read_done(out: Path) -> dict[str, Any] | None:
 def _sync_tree(folder: Path) -> None:
     for path in sorted(folder.rglob("*")):
         if path.is_dir():
-            _sync_directory(path)
+            sync_folder(path)
         else:
             with path.open("rb+") as file:
                 os.fsync(file.fileno())
-    _sync_directory(folder)
-
-
-def _sync_directory(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_folder(folder)

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from spine_node.anatomy.levels import LEVEL_OF_VALUE, SACRUM, VERTEBRA_VALUES
-from spine_node.imaging.components import Box
-from spine_node.imaging.volume import LabelMap
+from spine_node.imaging.volume import Box, LabelMap
 
 TOUCHING_MM2 = 40.0
 """Bodies that share less border than this touch at a spur or a voxel's corner."""

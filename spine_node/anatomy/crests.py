@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from spine_node.geometry.directions import unit
-from spine_node.imaging.components import Blob
+from spine_node.imaging.components import MARGIN, Blob
 from spine_node.imaging.surface import surface_points
-from spine_node.imaging.volume import FloatArray
+from spine_node.imaging.volume import FloatArray, Grid
 
 CAP_MM = 2.0
 """The crest is read on the surface within this of its highest point: one voxel is no crest."""
@@ -45,7 +45,7 @@ def find_crest(blob: Blob, vertical: FloatArray) -> tuple[FloatArray | None, str
         Why there is none; without the bone's name.
     """
     up = unit(vertical)
-    points, at_edge = surface_points(blob)
+    points, at_edge = surface_points(_upper_part(blob, up))
     heights = points @ up
     if float(heights.max() - heights.min()) < LEAST_HEIGHT_MM:
         return None, f"only {heights.max() - heights.min():.0f} mm of the bone's height are seen"
@@ -63,6 +63,28 @@ def find_crest(blob: Blob, vertical: FloatArray) -> tuple[FloatArray | None, str
         if spot.sum() * area >= LEAST_CAP_MM2:
             return _tip(points[spot], heights[spot], up), ""
     return None, "has no crest in the label map"
+
+
+def _upper_part(blob: Blob, up: FloatArray) -> Blob:
+    """The bone from well below `LEAST_HEIGHT_MM` under its top upwards; no crest is read further down.
+
+    A hip bone is the largest structure of all, and the surface of its lower part would not be looked at.
+    """
+    planes, along = blob.grid.affine[:3, :3].T @ up, blob.grid.affine[:3, 3] @ up
+    axis = int(np.argmax(np.abs(planes)))
+    others = tuple(k for k in range(3) if k != axis)
+    there = np.flatnonzero(blob.mask.any(axis=others))
+    # how much higher or lower than its middle a plane of voxels may reach
+    lean = sum(abs(float(planes[k])) * blob.mask.shape[k] for k in others)
+    heights = along + planes[axis] * there
+    kept = there[heights > heights.max() - 1.2 * LEAST_HEIGHT_MM - 2 * lean]
+    first, last = max(int(kept.min()) - MARGIN, 0), int(kept.max()) + MARGIN + 1
+    shift = np.where(np.arange(3) == axis, first, 0)
+    mask = np.take(blob.mask, np.arange(first, min(last, blob.mask.shape[axis])), axis=axis)
+    affine = np.array(blob.grid.affine)
+    affine[:3, 3] = blob.grid.to_mm(shift)
+    grid = Grid((mask.shape[0], mask.shape[1], mask.shape[2]), affine)
+    return Blob(grid, mask, blob.dropped, blob.volume_low - shift, blob.volume_high - shift)
 
 
 def _tip(points: FloatArray, heights: FloatArray, up: FloatArray) -> FloatArray:

@@ -11,8 +11,8 @@ import numpy as np
 from scipy import ndimage
 
 from spine_node.anatomy.levels import CHANNELS, LEVEL_OF_VALUE
-from spine_node.imaging.components import Blob, Box
-from spine_node.imaging.volume import LabelMap, Volume
+from spine_node.imaging.components import Blob
+from spine_node.imaging.volume import Box, LabelMap, Volume
 
 INSIDE_MM = 3.0
 """The mean is taken this far inside the body: its shell is partly not bone."""

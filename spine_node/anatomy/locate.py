@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import numpy as np
@@ -17,13 +19,13 @@ from spine_node.anatomy.levels import (
     LEVEL_OF_VALUE,
     SACRUM,
 )
-from spine_node.anatomy.pelvis import locate_pelvis
+from spine_node.anatomy.pelvis import locate_hips, locate_pelvis
 from spine_node.anatomy.pieces import Pieces, absent_levels, vertebrae_in
 from spine_node.anatomy.split import BY_SHAPE, split
 from spine_node.anatomy.vertebra import locate_vertebra
 from spine_node.errors import LabelMapRefused
-from spine_node.imaging.components import Box, boxes
-from spine_node.imaging.volume import LabelMap, Volume
+from spine_node.imaging.components import boxes
+from spine_node.imaging.volume import Box, LabelMap, Volume
 
 REMNANT = 0.7
 """An end vertebra lower than this part of its neighbour's height was cut, or is crushed."""
@@ -76,15 +78,17 @@ def locate(label_map: LabelMap, vertical: Vertical | None = None, image: Volume 
     ]
     guesses = rough_axes(pieces, vertical.direction)
     vertebrae, dens_tip = [], None
-    for piece in pieces:
-        located = locate_vertebra(piece, guesses[piece.level], image)
+    with ThreadPoolExecutor(threads()) as aside:
+        hips = aside.submit(locate_hips, label_map, found, vertical)
+        every = list(aside.map(lambda piece: locate_vertebra(piece, guesses[piece.level], image), pieces))
+    for located in every:
         vertebrae.append(located.vertebra)
         missing |= located.missing
         quality += located.quality
         dens_tip = dens_tip if located.dens_tip_mm is None else located.dens_tip_mm
     vertebrae, cut = _without_cut_ends(vertebrae, sacrum_seen=SACRUM in found)
     missing |= cut
-    pelvis = locate_pelvis(label_map, found, vertebrae, guesses, vertical)
+    pelvis = locate_pelvis(hips.result(), label_map, found, vertebrae, guesses, vertical)
     _refuse_mirrored(vertebrae, pelvis.heads)
     return Spine(
         tuple(vertebrae),
@@ -97,6 +101,11 @@ def locate(label_map: LabelMap, vertical: Vertical | None = None, image: Volume 
         crests_mm=pelvis.crests_mm,
         sacral_left=pelvis.sacral_left,
     )
+
+
+def threads() -> int:
+    """How many structures are worked on at once: numpy and scipy leave the other cores free meanwhile."""
+    return min(len(os.sched_getaffinity(0)), 4)
 
 
 def _without_cut_ends(

@@ -17,9 +17,9 @@ from spine_node.anatomy.sacral_axis import sacral_axes
 from spine_node.anatomy.sacrum import Seed, find_s1, seed_of_shape
 from spine_node.anatomy.vertebra import ROUGH_PLATE_MM
 from spine_node.geometry.angles import angle_between_deg
-from spine_node.imaging.components import Box, cut_out
+from spine_node.imaging.components import cut_out
 from spine_node.imaging.surface import field_of
-from spine_node.imaging.volume import FloatArray, LabelMap
+from spine_node.imaging.volume import Box, FloatArray, LabelMap
 
 FURTHEST_FROM_S1_MM = 75.0
 """A last vertebra further from the sacrum than this (its height and a disc) does not point to S1."""
@@ -46,7 +46,21 @@ class Pelvis:
     quality: list[str] = field(default_factory=list)
 
 
+def locate_hips(label_map: LabelMap, found: Mapping[int, Box], vertical: Vertical) -> Pelvis:
+    """Femoral heads and iliac crests, which need no vertebra; parameters as of `locate_pelvis`."""
+    pelvis = Pelvis()
+    for side in ("left", "right"):
+        _head(pelvis, side, label_map, found)
+        _crest(pelvis, side, label_map, found, vertical)
+    if len(pelvis.heads) == 2:
+        difference = abs(pelvis.heads["left"].radius_mm - pelvis.heads["right"].radius_mm)
+        if difference > UNEQUAL_MM:
+            pelvis.quality.append(f"The femoral heads differ in radius by {difference:.1f} mm.")
+    return pelvis
+
+
 def locate_pelvis(
+    hips: Pelvis,
     label_map: LabelMap,
     found: Mapping[int, Box],
     vertebrae: Sequence[Vertebra],
@@ -57,6 +71,8 @@ def locate_pelvis(
 
     Parameters
     ----------
+    hips : Pelvis
+        Of `locate_hips`; S1 and the sacrum are added to it.
     label_map : LabelMap
     found : mapping of int to box
         Its `boxes`.
@@ -66,16 +82,8 @@ def locate_pelvis(
         First guesses of their axes, for those without own ones.
     vertical : Vertical
     """
-    pelvis = Pelvis()
-    for side in ("left", "right"):
-        _head(pelvis, side, label_map, found)
-        _crest(pelvis, side, label_map, found, vertical)
-    if len(pelvis.heads) == 2:
-        difference = abs(pelvis.heads["left"].radius_mm - pelvis.heads["right"].radius_mm)
-        if difference > UNEQUAL_MM:
-            pelvis.quality.append(f"The femoral heads differ in radius by {difference:.1f} mm.")
-    _sacrum(pelvis, label_map, found, vertebrae, guesses, vertical)
-    return pelvis
+    _sacrum(hips, label_map, found, vertebrae, guesses, vertical)
+    return hips
 
 
 def _head(pelvis: Pelvis, side: str, label_map: LabelMap, found: Mapping[int, Box]) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from spine_node.anatomy.levels import LEVEL_OF_VALUE, POSTERIOR_OFFSET, VERTEBRA_VALUES, order
-from spine_node.imaging.components import Blob, Box, cut_out
-from spine_node.imaging.volume import FloatArray, LabelMap
+from spine_node.imaging.components import Blob, cut_out
+from spine_node.imaging.volume import Box, FloatArray, LabelMap
 
 SMALLEST_BODY_MM3 = 600.0
 """Less than a quarter of a newborn's cervical body: such a piece is a splinter, not a vertebra."""

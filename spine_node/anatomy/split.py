@@ -17,9 +17,9 @@ from spine_node.anatomy.body_shape import HALF_CANAL_MM, STEP_MM, body_of
 from spine_node.anatomy.foramen import find_foramen
 from spine_node.anatomy.levels import LEVEL_OF_VALUE, POSTERIOR_OFFSET, VERTEBRA_VALUES, order
 from spine_node.geometry.directions import DegenerateGeometry, axes_from, unit
-from spine_node.imaging.components import Blob, Box, boxes, cut_out
+from spine_node.imaging.components import Blob, boxes, cut_out
 from spine_node.imaging.surface import Field, field_of
-from spine_node.imaging.volume import FloatArray, LabelMap
+from spine_node.imaging.volume import Box, FloatArray, LabelMap
 
 BY_SHAPE = "Vertebrae labelled in one piece were parted into body and posterior elements by their shape."
 """Sentence for a report on a label map that `split` changed."""

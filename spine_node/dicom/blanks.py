@@ -9,6 +9,7 @@ from pydicom.uid import ExplicitVRLittleEndian
 
 from spine_node.dicom.identity import MANUFACTURER, MODEL_NAME
 from spine_node.dicom.series import ImageSeries
+from spine_node.dicom.sr_encoding import item, put_sequence
 
 _LOSSY = ("LossyImageCompression", "LossyImageCompressionRatio", "LossyImageCompressionMethod")
 
@@ -37,9 +38,19 @@ def reference(image: Dataset, frame_numbers: Iterable[int] = ()) -> Dataset:
     return item
 
 
-def source_references(series: ImageSeries) -> list[Dataset]:
-    """An item for each source image, in the order of the slices."""
-    return [reference(header) for header in series.headers]
+def put_source_references(target: Dataset, keyword: str, series: ImageSeries) -> None:
+    """An item for each source image, in the order of the slices; after `identity.finish`."""
+    put_sequence(target, keyword, source_references(series))
+
+
+def source_references(series: ImageSeries) -> list[bytes]:
+    """The same as encoded items: every result has them, and pydicom takes seconds for hundreds of slices."""
+    return [
+        item(
+            ReferencedSOPClassUID=str(header.SOPClassUID), ReferencedSOPInstanceUID=str(header.SOPInstanceUID)
+        )
+        for header in series.headers
+    ]
 
 
 def copy_loss(sources: Sequence[Dataset], target: Dataset) -> None:

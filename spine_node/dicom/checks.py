@@ -161,12 +161,20 @@ def _from_segs(segs: Sequence[Dataset]) -> dict[str, _Sum]:
         names = {int(item.SegmentNumber): str(item.TrackingID) for item in seg.SegmentSequence}
         sums |= {name: _Sum() for name in names.values() if name not in sums}
         shared, columns = seg.SharedFunctionalGroupsSequence[0], int(seg.Columns)
+        read: dict[bytes, FloatArray] = {}
         for group, (numbers, at) in zip(_groups(seg), _marked(seg), strict=True):
 
             def of(keyword: str, group: Dataset = group, shared: Dataset = shared) -> Dataset:
                 return (group.get(keyword) or shared.get(keyword))[0]
 
-            position = np.array(of("PlanePositionSequence").ImagePositionPatient, dtype=np.float64)
+            # the same bytes, segment by segment
+            encoded = getattr(group.get_item("PlanePositionSequence"), "value", None)
+            if isinstance(encoded, bytes) and encoded in read:
+                position = read[encoded]
+            else:
+                position = np.array(of("PlanePositionSequence").ImagePositionPatient, dtype=np.float64)
+                if isinstance(encoded, bytes):
+                    read[encoded] = position
             cosines = np.array(of("PlaneOrientationSequence").ImageOrientationPatient, dtype=np.float64)
             between_rows, between_columns = (float(v) for v in of("PixelMeasuresSequence").PixelSpacing)
             if numbers is None:

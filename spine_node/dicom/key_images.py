@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
-from spine_node.dicom.blanks import copy_loss, source_references
+from spine_node.dicom.blanks import copy_loss, put_source_references
 from spine_node.dicom.identity import MODEL_NAME, finish, series_description, series_number
 from spine_node.dicom.result_uids import digest_of, result_uids
 from spine_node.dicom.secondary_capture import label_frames, secondary_capture
@@ -93,9 +93,9 @@ def write_key_images(
         image.InstanceNumber = number
         image.BodyPartExamined = "SPINE"
         image.DerivationDescription = _derivation(model, software_version)
-        image.SourceImageSequence = source_references(series)
         copy_loss(series.headers, image)
         finish(image, series.headers[0])
+        put_source_references(image, "SourceImageSequence", series)
     return tuple(images)
 
 

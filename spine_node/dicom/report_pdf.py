@@ -7,7 +7,7 @@ from datetime import datetime
 
 from pydicom.dataset import Dataset
 
-from spine_node.dicom.blanks import blank, source_references
+from spine_node.dicom.blanks import blank, put_source_references
 from spine_node.dicom.codes import code_item
 from spine_node.dicom.identity import finish, series_description, series_number, undecoded
 from spine_node.dicom.result_uids import digest_of, result_uids
@@ -64,11 +64,11 @@ def write_report_pdf(
     target.DocumentTitle = "Spine measurements (computed, not verified)"
     target.ConceptNameCodeSequence = [code_item(MEASUREMENT_REPORT)]
     target.VerificationFlag = "UNVERIFIED"
-    target.SourceInstanceSequence = source_references(series)
     target.MIMETypeOfEncapsulatedDocument = "application/pdf"
     target.EncapsulatedDocument = bytes(pdf) + b"\0" * (len(pdf) % 2)
     target.EncapsulatedDocumentLength = len(pdf)
     finish(target, series.headers[0])
+    put_source_references(target, "SourceInstanceSequence", series)
     return target
 
 

@@ -13,8 +13,10 @@ from pydicom.tag import BaseTag, Tag
 
 from spine_node.dicom.seg_shares import Occupancy
 from spine_node.dicom.series import ImageSeries
+from spine_node.dicom.sr_encoding import item
 
 _GROUPS = Tag("PerFrameFunctionalGroupsSequence")
+_DERIVATION, _POSITION = Tag("DerivationImageSequence"), Tag("PlanePositionSequence")
 _CONTENT, _SEGMENT = Tag("FrameContentSequence"), Tag("SegmentIdentificationSequence")
 
 
@@ -56,21 +58,54 @@ def groups_of_segments(
     list of (int, int)
         Slice and segment (from 0) of each.
     """
-    same = [{e.tag: _encoded(e) for e in group if e.tag not in (_CONTENT, _SEGMENT)} for group in groups]
+    sources = _Sources()
+    same = [
+        {e.tag: sources.encoded(e) for e in group if e.tag not in (_CONTENT, _SEGMENT)} for group in groups
+    ]
     places = [int(group.FrameContentSequence[0].DimensionIndexValues[1]) for group in groups]
     # Both values are the last four bytes each.
     content = _encoded(groups[0][_CONTENT])[:-8]
     items, of = [], []
     for column, there in enumerate(occupied.T):
-        item = Dataset()
-        item.ReferencedSegmentNumber = column + 1
-        segment = _encoded(DataElement(_SEGMENT, "SQ", [item]))
+        named = Dataset()
+        named.ReferencedSegmentNumber = column + 1
+        segment = _encoded(DataElement(_SEGMENT, "SQ", [named]))
         for index, place, rest in zip(slices, places, same, strict=True):
             if there[index]:
                 own = {_CONTENT: content + struct.pack("<II", column + 1, place), _SEGMENT: segment}
                 items.append(_item(rest | own))
                 of.append((index, column))
     return b"".join(items), of
+
+
+class _Sources:
+    """Encodes what differs between slices in the UID of their source image and in their position only."""
+
+    def __init__(self) -> None:
+        self._around: dict[int, tuple[bytes, bytes]] = {}
+
+    def encoded(self, element: DataElement) -> bytes:
+        if element.tag == _POSITION:
+            return _position(element)
+        if element.tag != _DERIVATION:
+            return _encoded(element)
+        source = element.value[0].SourceImageSequence[0]
+        if "ReferencedFrameNumber" in source:
+            return _encoded(element)
+        uid = str(source.ReferencedSOPInstanceUID).encode("ascii")
+        uid += b"\0" * (len(uid) % 2)
+        if len(uid) not in self._around:
+            before, after = _encoded(element).split(uid)
+            self._around[len(uid)] = before, after
+        before, after = self._around[len(uid)]
+        return before + uid + after
+
+
+def _position(element: DataElement) -> bytes:
+    """Plane Position Sequence."""
+    (plane,) = element.value
+    there = item(ImagePositionPatient="\\".join(str(n) for n in plane.ImagePositionPatient))
+    return struct.pack("<HH2s2xI", element.tag.group, element.tag.element, b"SQ", len(there)) + there
 
 
 def put_encoded_groups(seg: Dataset, groups: bytes) -> None:

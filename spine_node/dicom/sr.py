@@ -12,6 +12,7 @@ from typing import Any, Literal
 import highdicom as hd
 from pydicom.dataset import Dataset
 
+from spine_node.dicom.blanks import source_references
 from spine_node.dicom.code_overrides import NO_OVERRIDES, CodeOverrides
 from spine_node.dicom.identity import (
     MANUFACTURER,
@@ -32,7 +33,8 @@ from spine_node.dicom.sr_codes import (
     place_in_catalogues,
 )
 from spine_node.dicom.sr_context import image_library, observer, procedure
-from spine_node.dicom.sr_encoding import put_sequence
+from spine_node.dicom.sr_encoding import item as encoded_item
+from spine_node.dicom.sr_encoding import item_of, put_sequence
 from spine_node.dicom.sr_groups import encoded, groups
 from spine_node.dicom.sr_items import Items
 from spine_node.dicom.sr_missing import missing_of
@@ -139,14 +141,16 @@ def write_sr(
         items=items,
     )
     found = list(groups(measurements, context))
+    # highdicom is shown the first group, and copies, searches and checks it; the others go beside it.
+    first, *others = found
     report = hd.sr.MeasurementReport(
         observation_context=observer(),
         procedure_reported=procedure(series),
-        imaging_measurements=[group.head for group in found],
+        imaging_measurements=[first.head],
     )
     report[0].ContentSequence.insert(-1, image_library(series, posture.codes))
     made = kind.make(
-        evidence=[*standins(series), *map(standin, segs)],
+        evidence=[*standins(series)[:1], *map(standin, segs)],
         content=report[0],
         series_instance_uid=uid("sr series", form, *sorted({str(seg.SeriesInstanceUID) for seg in segs})),
         series_number=series_number(series.headers[0], kind.number),
@@ -180,9 +184,41 @@ def write_sr(
     document.CodingSchemeIdentificationSequence = overrides.scheme_items(software_version)
     finish(document, series.headers[0])
     bodies = {id(group.container): group.body for group in found}
+    bodies[id(_measurements_in(document))] = [encoded(group.container, bodies) for group in others]
     content = [encoded(item, bodies) for item in document.ContentSequence]
     put_sequence(document, "ContentSequence", [*content, remarks])
+    _put_all_images(document, series)
     return document
+
+
+def _measurements_in(document: Dataset) -> Dataset:
+    """The container of the measurement groups."""
+    name = IMAGING_MEASUREMENTS
+    return next(
+        item
+        for item in document.ContentSequence
+        if item.ValueType == "CONTAINER" and item.ConceptNameCodeSequence[0].CodeValue == name.value
+    )
+
+
+def _put_all_images(document: Dataset, series: ImageSeries) -> None:
+    """All images of the source among the evidence, of which highdicom was shown the first."""
+    procedures = []
+    for study in document.CurrentRequestedProcedureEvidenceSequence:
+        below = []
+        for one in study.ReferencedSeriesSequence:
+            if one.SeriesInstanceUID == series.series_uid:
+                below.append(
+                    encoded_item(
+                        ReferencedSOPSequence=source_references(series), SeriesInstanceUID=series.series_uid
+                    )
+                )
+            else:
+                below.append(item_of(one))
+        procedures.append(
+            encoded_item(ReferencedSeriesSequence=below, StudyInstanceUID=str(study.StudyInstanceUID))
+        )
+    put_sequence(document, "CurrentRequestedProcedureEvidenceSequence", procedures)
 
 
 def read_sr(document: Dataset, overrides: CodeOverrides = NO_OVERRIDES) -> Measurements:

@@ -6,8 +6,9 @@ head of a group is made by highdicom, so that it is as its template wants it; se
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Hashable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 import highdicom as hd
@@ -23,6 +24,7 @@ from spine_node.dicom.codes import (
     level_code,
 )
 from spine_node.dicom.identity import MODEL_NAME
+from spine_node.dicom.seg import SegmentReference
 from spine_node.dicom.sr_classes import class_item
 from spine_node.dicom.sr_codes import END_OF, ascii_text, row_of, sr
 from spine_node.dicom.sr_encoding import container_of, item_of
@@ -37,6 +39,9 @@ OF_VERTEBRAL_BODY = frozenset(
 ) | {"HLOSS_GRADE"}
 """Rows that are read from endplates, walls and voxels of the body; rotation (AVR) needs the posterior
 elements, and the canal (CANAL_AP, CANAL_W, STENOSIS) lies between both."""
+
+_HEADS = 128
+"""Heads that are remembered: those of a report are the same in all its forms, and take longest to make."""
 
 Found = Parameter | Classification
 Ends = tuple[str | None, str | None, str | None]
@@ -168,35 +173,49 @@ def _body(contents: Contents, context: Context, *, lines: bool = True) -> list[b
 
 def _head(name: str, finding: Code, site: Code, context: Context) -> Any:
     """TID 1501."""
+    return _head_of(name, context.uid("tracking", name), *_common(finding, site, context))
+
+
+@lru_cache(maxsize=_HEADS)
+def _head_of(name: str, tracking_uid: str, *common: Hashable) -> Any:
     return hd.sr.MeasurementsAndQualitativeEvaluations(
-        tracking_identifier=hd.sr.TrackingIdentifier(context.uid("tracking", name), name),
-        **_common(finding, site, context),
+        tracking_identifier=hd.sr.TrackingIdentifier(tracking_uid, name), **_words(*common)
     )
 
 
 def _head_on_segment(name: str, level: str, finding: Code, context: Context) -> Any:
     """TID 1411: number, tracking ID and tracking UID are those of the segment with this name."""
-    segment = context.segments[name]
+    segment, common = context.segments[name], _common(finding, level_code(level), context)
+    return _head_on(name, segment, context.source_series_uid, *common)
+
+
+@lru_cache(maxsize=_HEADS)
+def _head_on(name: str, segment: SegmentReference, source_series_uid: str, *common: Hashable) -> Any:
     return hd.sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
         tracking_identifier=hd.sr.TrackingIdentifier(segment.tracking_uid, name),
         referenced_segment=hd.sr.ReferencedSegment(
             sop_class_uid=segment.sop_class_uid,
             sop_instance_uid=segment.sop_instance_uid,
             segment_number=segment.number,
-            source_series=hd.sr.SourceSeriesForSegmentation(context.source_series_uid),
+            source_series=hd.sr.SourceSeriesForSegmentation(source_series_uid),
         ),
-        **_common(finding, level_code(level), context),
+        **_words(*common),
     )
 
 
-def _common(finding: Code, site: Code, context: Context) -> dict[str, Any]:
+def _common(finding: Code, site: Code, context: Context) -> tuple[Hashable, ...]:
+    """What heads have in common: arguments of `_words`."""
     model = context.model
     parameters = (f"model {model.name} {model.version}", f"weights_sha256={model.sha256}")
+    return finding, site, context.software_version, parameters
+
+
+def _words(finding: Any, site: Any, software_version: Any, parameters: Any) -> dict[str, Any]:
     return {
         "finding_category": sr(ANATOMICAL_STRUCTURE),
         "finding_type": sr(finding),
         "finding_sites": [hd.sr.FindingSite(sr(site))],
         "algorithm_id": hd.sr.AlgorithmIdentification(
-            MODEL_NAME, context.software_version, parameters=[ascii_text(text) for text in parameters]
+            MODEL_NAME, software_version, parameters=[ascii_text(text) for text in parameters]
         ),
     }

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from spine_node.imaging.volume import Grid, LabelMap
+from spine_node.imaging.volume import Box, Grid, LabelMap
 
 MARGIN = 3
 """Background voxels kept around a cut-out, so that smoothing meets no wall."""
@@ -22,8 +22,6 @@ COARSE_BOX_VOXELS = 3_000_000
 
 _BLOCK = 8
 _NEIGHBOURS = np.ones((3, 3, 3), dtype=bool)
-
-Box = tuple[slice, slice, slice]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -84,8 +82,7 @@ class Blob:
 
 def boxes(label_map: LabelMap) -> dict[int, Box]:
     """Bounding box of every value above 0 that occurs, in array order."""
-    found = ndimage.find_objects(label_map.labels)
-    return {value: box for value, box in enumerate(found, start=1) if box is not None}
+    return dict(label_map.boxes)
 
 
 def cut_out(label_map: LabelMap, value: int, box: Box, *, keep_fraction: float = 1.0) -> Blob:
@@ -112,9 +109,10 @@ def cut_out(label_map: LabelMap, value: int, box: Box, *, keep_fraction: float =
         wanted = sizes >= keep_fraction * sizes.max()
         mask = wanted[pieces]
     start = np.array([s.start for s in box])
-    inside = np.argwhere(mask)
-    low, high = inside.min(axis=0), inside.max(axis=0)
-    mask = mask[tuple(slice(int(a), int(b) + 1) for a, b in zip(low, high, strict=True))]
+    plane = mask.any(axis=0)
+    sides = [np.flatnonzero(side) for side in (mask.any(axis=(1, 2)), plane.any(axis=1), plane.any(axis=0))]
+    low = np.array([side[0] for side in sides])
+    mask = mask[tuple(slice(int(side[0]), int(side[-1]) + 1) for side in sides)]
     start = start + low - MARGIN
     padded = np.pad(mask, MARGIN)
     return Blob(

@@ -7,12 +7,15 @@ left, +y posterior, +z superior). Index order is array order; for a DICOM series
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 FloatArray = NDArray[np.float64]
+Box = tuple[slice, slice, slice]
+"""A part of an array."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,13 +94,57 @@ class Volume:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LabelMap:
-    """One structure value per voxel (`anatomy.levels` names them); 0 is background."""
+    """One structure value per voxel (`anatomy.levels` names them); 0 is background.
+
+    Its array is not changed any more once it is in here: where the structures are is found once.
+    """
 
     grid: Grid
     labels: NDArray[np.uint8]
+    _boxes: dict[int, Box] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.labels.shape != self.grid.shape:
             raise ValueError(f"labels have shape {self.labels.shape}, the grid {self.grid.shape}")
         if self.labels.dtype != np.uint8:
             raise ValueError(f"labels must be uint8, got {self.labels.dtype}")
+        object.__setattr__(self, "_boxes", {})
+
+    @property
+    def boxes(self) -> Mapping[int, Box]:
+        """Bounding box of every value above 0 that occurs, by value, in rising order.
+
+        A dozen stages ask for them, and the whole array need be gone through once.
+        """
+        from scipy import ndimage  # here: grids are also for processes that only look at headers
+
+        if not self._boxes:
+            around = _labelled(self.labels)
+            if around[0].start == around[0].stop:
+                return {}
+            start = [s.start for s in around]
+            for value, box in enumerate(ndimage.find_objects(self.labels[around]), start=1):
+                if box is not None:
+                    a, b, c = (slice(s.start + n, s.stop + n) for s, n in zip(box, start, strict=True))
+                    self._boxes[value] = a, b, c
+        return self._boxes
+
+
+def _labelled(labels: NDArray[np.uint8]) -> Box:
+    """The box around all that is not 0; an empty one where there is nothing."""
+    # eight voxels at a time: most of an image is background
+    wide = labels.shape[2] % 8 == 0 and labels.flags.c_contiguous
+    words = labels.view(np.uint64) if wide else labels
+    sides = (
+        np.bitwise_or.reduce(np.bitwise_or.reduce(words, axis=2), axis=1),
+        np.bitwise_or.reduce(np.bitwise_or.reduce(words, axis=2), axis=0),
+        np.bitwise_or.reduce(words.reshape(-1, words.shape[2]), axis=0),
+    )
+    ends = []
+    for side in sides:
+        at = np.flatnonzero(side)
+        ends.append((int(at[0]), int(at[-1]) + 1) if len(at) else (0, 0))
+    first, last = ends[2]
+    ends[2] = (8 * first, 8 * last) if wide else (first, last)
+    a, b, c = (slice(*end) for end in ends)
+    return a, b, c

@@ -16,7 +16,7 @@ from spine_node.dicom.codes import STRUCTURE_OF_VALUE, STRUCTURES
 from spine_node.imaging.volume import FloatArray, Grid, LabelMap
 from spine_node.pictures.projection import STRUCTURE_NUMBERS
 
-FINE_MM, LARGE_MM, LARGE_CM3 = 0.8, 1.7, 60.0
+FINE_MM, LARGE_MM, LARGE_CM3 = 1.2, 1.7, 60.0
 """Finer voxels are averaged to at least this size first, those of larger bones (hips, sacrum) to more:
 a picture shows no more, and time grows with the triangles."""
 
@@ -94,8 +94,8 @@ def bones(label_map: LabelMap) -> Bones:
 def _boxes(label_map: LabelMap) -> dict[str, Box]:
     """Where each structure lies, in the order of `codes.STRUCTURES`."""
     boxes: dict[str, list[Box]] = {}
-    for value, box in enumerate(ndimage.find_objects(label_map.labels), start=1):
-        if box is not None and value in STRUCTURE_OF_VALUE:
+    for value, box in label_map.boxes.items():
+        if value in STRUCTURE_OF_VALUE:
             boxes.setdefault(STRUCTURE_OF_VALUE[value], []).append(box)
     return {
         name: tuple(

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.optimize import isotonic_regression
 
 from spine_node.imaging.volume import FloatArray
-from spine_node.pictures.drawing import TEXT, Sheet, write
+from spine_node.pictures.drawing import TEXT, Sheet, stroke, write
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes as Plot
@@ -133,6 +133,5 @@ def _height_mm(callout: Callout, mm_per_inch: float) -> float:
 
 
 def _lead(plot: Plot, callout: Callout, x: float, y: float) -> None:
-    plot.plot(
-        [x, callout.anchor[0]], [y, callout.anchor[1]], color=callout.colour, lw=0.7, alpha=0.75, zorder=2.5
-    )
+    across, upwards = callout.anchor
+    stroke(plot, [x, across], [y, upwards], color=callout.colour, lw=0.7, alpha=0.75, zorder=2.5)

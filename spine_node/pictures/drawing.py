@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from scipy import ndimage
 
 from spine_node.dicom.codes import STRUCTURES
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes as Plot
     from matplotlib.figure import Figure
 
-HEIGHT_INCHES, DPI = 11.0, 150
+HEIGHT_INCHES, DPI = 11.0, 120
 GUTTERS_INCHES, PANEL_INCHES = (2.1, 2.1), 4.5
 BACKGROUND, TEXT, DIM, WARNING = "#0d0f12", "#f2f4f7", "#98a1ac", "#ffb347"
 ANGLE_LINE, BALANCE_LINE, PELVIS_LINE = "#ffd54a", "#5ad1ff", "#ff8fd0"
@@ -32,7 +33,8 @@ TINT = 0.16
 GAMMA = 0.85
 """Below 1: soft tissue is lifted out of the dark."""
 
-DASHED = (0, (6, 4))
+DASHED, DASH_WIDTH = (0, (6, 4)), 1.3
+"""Pattern of dashed lines, and their width against that of others."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,7 +94,7 @@ def sheet(
     scale = (top - bottom) / height_inches
     width = (right - left) / scale + sum(gutters_inches)
     # whole pixels, or the image would be drawn a fraction off its lines
-    whole = round((width + panel_inches) * DPI) / DPI
+    whole = (round((width + panel_inches) * DPI) + 1e-6) / DPI
     figure = Figure(figsize=(whole, height_inches), facecolor=BACKGROUND, dpi=DPI)
     FigureCanvasAgg(figure)
     plot = figure.add_axes((0, 0, width / whole, 1))
@@ -147,9 +149,16 @@ def marks(page: Sheet, sides: tuple[str, str, str, str], extent_mm: Extent | Non
     x, y = left + 0.12 * inch, bottom + 0.14 * inch
     for tick in np.arange(0, length + 1, 10):
         rise = 0.08 if tick in (0, length) else 0.04
-        page.plot.plot([x + tick] * 2, [y, y + rise * inch], color=TEXT, lw=1.2)
-    page.plot.plot([x, x + length], [y, y], color=TEXT, lw=1.2)
+        stroke(page.plot, [x + tick] * 2, [y, y + rise * inch], color=TEXT, lw=1.2)
+    stroke(page.plot, [x, x + length], [y, y], color=TEXT, lw=1.2)
     write(page.plot, x, y + 0.1 * inch, f"{length:.0f} mm", size=8, va="bottom")
+
+
+def stroke(plot: Plot, x: ArrayLike, y: ArrayLike, **style: Any) -> None:
+    """A line; unlike `Axes.plot`, it moves no limit and asks no cycle of styles, which takes longer."""
+    from matplotlib.lines import Line2D
+
+    plot.add_artist(Line2D(np.asarray(x), np.asarray(y), **style))
 
 
 def ruled(
@@ -158,13 +167,17 @@ def ruled(
     """A line through points, shape (n, 2), with a dark edge that keeps it visible on bone."""
     from matplotlib.patheffects import Stroke, withStroke
 
+    # a thin dash would be lost between pixels
+    width = width * DASH_WIDTH if dashed else width
     edge = [] if dashed else [Stroke(linewidth=width + 1.2, foreground="#000000a0"), withStroke()]
-    plot.plot(*points.T, color=colour, lw=width, ls=DASHED if dashed else "-", path_effects=edge, zorder=3)
+    stroke(plot, *points.T, color=colour, lw=width, ls=DASHED if dashed else "-", path_effects=edge, zorder=3)
 
 
 def dot(plot: Plot, point: FloatArray, colour: str, *, size: float = 5.0, filled: bool = False) -> None:
     """A small ring or disc at a point."""
-    plot.plot(*point, "o", color=colour, ms=size, mfc=colour if filled else "none", mew=1.4, zorder=3.2)
+    fill = colour if filled else "none"
+    x, y = point
+    stroke(plot, [x], [y], marker="o", color=colour, ms=size, mfc=fill, mew=1.4, zorder=3.2)
 
 
 def arc(

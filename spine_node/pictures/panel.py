@@ -7,7 +7,8 @@ from collections.abc import Iterable, Sequence
 from spine_node.parameters.catalogue import THREE_D
 from spine_node.parameters.class_catalogue import CLASS_DEFINITIONS
 from spine_node.parameters.model import Classification, Measurements, Parameter
-from spine_node.pictures.drawing import DIM, TEXT, WARNING, Sheet
+from spine_node.pictures.drawing import DIM, DPI, TEXT, WARNING, Sheet, stroke
+from spine_node.pictures.raster import width_inches
 from spine_node.pictures.words import (
     amount,
     colour_of,
@@ -40,7 +41,7 @@ class Panel:
     def __init__(self, page: Sheet, title: str, subtitle: str, measurements: Measurements) -> None:
         self._panel = page.panel
         self._width = page.panel_inches
-        self._wrap = _Wrap(page, self._width - 2 * _LEFT)
+        self._wrap = _Wrap(self._width - 2 * _LEFT)
         self._measurements = measurements
         self._left_out = 0
         self._height = page.height_inches
@@ -113,7 +114,7 @@ class Panel:
         self._y += 0.22
         self._write(_LEFT, title, 8.5, TEXT, bold=True)
         self._y += 0.06
-        self._panel.plot([_LEFT, self._width - _LEFT], [self._y] * 2, color=DIM, lw=0.5, alpha=0.6)
+        stroke(self._panel, [_LEFT, self._width - _LEFT], [self._y] * 2, color=DIM, lw=0.5, alpha=0.6)
         return True
 
     def _number(self, parameter: Parameter) -> None:
@@ -171,19 +172,15 @@ class Panel:
 class _Wrap:
     """Breaks running text by the measured widths of its words."""
 
-    def __init__(self, page: Sheet, inches: float) -> None:
-        from matplotlib.font_manager import FontProperties
-
-        self._font = FontProperties(size=SIZE)
-        self._renderer = page.figure.canvas.get_renderer()  # type: ignore[attr-defined]
-        self._pixels = inches * page.figure.dpi
+    def __init__(self, inches: float) -> None:
+        self._inches = inches
         self._widths: dict[str, float] = {}
 
     def __call__(self, text: str, indent: str = "") -> list[str]:
         lines, used = [""], 0.0
         for word in text.split():
             width = self._width(word) + self._width(" ")
-            if lines[-1] and used + width > self._pixels:
+            if lines[-1] and used + width > self._inches:
                 lines.append(indent)
                 used = self._width(" ") * len(indent)
             lines[-1] += word + " "
@@ -192,6 +189,5 @@ class _Wrap:
 
     def _width(self, word: str) -> float:
         if word not in self._widths:
-            size = self._renderer.get_text_width_height_descent(word, self._font, False)
-            self._widths[word] = float(size[0])
+            self._widths[word] = width_inches(word, SIZE, DPI)
         return self._widths[word]

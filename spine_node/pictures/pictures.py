@@ -11,12 +11,9 @@ heights     every vertebra and disc with its heights, as a table beside the sagi
 from __future__ import annotations
 
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-import numpy as np
-from numpy.typing import NDArray
 
 from spine_node.anatomy.landmarks import Spine
 from spine_node.imaging.picture import Picture
@@ -26,16 +23,18 @@ from spine_node.pictures.axial import axial, axial_levels
 from spine_node.pictures.coronal import coronal
 from spine_node.pictures.drawing import DPI, Sheet
 from spine_node.pictures.heights import heights
+from spine_node.pictures.raster import pixels_of
 from spine_node.pictures.sagittal import sagittal
 from spine_node.pictures.scene import Scene
-from spine_node.pictures.solid import solid
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
+from spine_node.pictures.solid import Surfaces, solid
 
 
 def draw_pictures(
-    volume: Volume | None, label_map: LabelMap, spine: Spine, measurements: Measurements
+    volume: Volume | None,
+    label_map: LabelMap,
+    spine: Spine,
+    measurements: Measurements,
+    surfaces: Surfaces | None = None,
 ) -> list[Picture]:
     """Every picture of a result, in the order in which people want them; the same input, the same pixels.
 
@@ -48,6 +47,8 @@ def draw_pictures(
         The landmarks that were measured: they say in which frame, and where the endplates are.
     measurements : Measurements
         With their lines.
+    surfaces : Surfaces, optional
+        Of the label map, where they are prepared.
 
     Returns
     -------
@@ -66,7 +67,7 @@ def draw_pictures(
         _picture("sagittal", "Sagittal: pelvis, lordosis, kyphosis, balance", sagittal(scene)),
     ]
     if find_spec("embreex") is not None:
-        drawn.append(_picture("spine-3d", "3D: from the front, the left and above", solid(scene)))
+        drawn.append(_picture("spine-3d", "3D: from the front, the left and above", solid(scene, surfaces)))
     apices = {curve.apex: curve for curve in scene.curves}
     for level in axial_levels(scene):
         curve = apices.get(level)
@@ -91,21 +92,16 @@ def write_png(pictures: Iterable[Picture], out: Path) -> list[Path]:
     from PIL import Image
 
     out.mkdir(parents=True, exist_ok=True)
-    paths = []
-    for picture in pictures:
+
+    def write(picture: Picture) -> Path:
         path = out / f"{picture.name}.png"
         Image.fromarray(picture.rgb).save(path, dpi=(DPI, DPI), compress_level=1)
-        paths.append(path)
-    return paths
+        return path
+
+    with ThreadPoolExecutor(2) as threads:  # compressing leaves the other core free
+        return list(threads.map(write, pictures))
 
 
 def _picture(name: str, title: str, page: Sheet) -> Picture:
     rgb = pixels_of(page.figure)
     return Picture(name, title, rgb, rgb.shape[1] - round(page.panel_inches * DPI))
-
-
-def pixels_of(figure: Figure) -> NDArray[np.uint8]:
-    """A figure as it looks, shape (rows, columns, 3)."""
-    canvas = figure.canvas
-    canvas.draw()
-    return np.array(canvas.buffer_rgba(), dtype=np.uint8)[..., :3].copy()  # type: ignore[attr-defined]

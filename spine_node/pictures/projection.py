@@ -147,8 +147,8 @@ def course(label_map: LabelMap, axes: Axes) -> Course:
     """
     centres: dict[int, FloatArray] = {}
     corners = []
-    for value, box in enumerate(ndimage.find_objects(label_map.labels), start=1):
-        if box is None or value not in STRUCTURE_OF_VALUE:
+    for value, box in label_map.boxes.items():
+        if value not in STRUCTURE_OF_VALUE:
             continue
         start = [s.start for s in box]
         mask = label_map.labels[box] == value
@@ -237,7 +237,10 @@ def slab(
     """
     grid, shape = volume.grid, place_mm.shape[:2]
     first, step = index_of(grid, place_mm, direction)
-    values = volume.values.astype(np.float32, copy=False)
+    # whole numbers are taken as they are: a copy of the volume would cost more than all samples
+    values = volume.values
+    if values.dtype.kind not in "iu":
+        values = values.astype(np.float32, copy=False)
     grey, seen = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
     votes = np.zeros((len(STRUCTURE_NUMBERS) + 1, *shape), dtype=np.uint8)
     for offset in offsets:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from spine_node.imaging.volume import LabelMap
 from spine_node.parameters.catalogue import CATALOGUE, CURVES, THREE_D
 from spine_node.pictures.bones import Bones, bones
 from spine_node.pictures.callouts import Callout, Words, write_callouts
@@ -22,6 +24,7 @@ from spine_node.pictures.drawing import (
     ruled,
     sheet,
     stretched,
+    stroke,
     write,
 )
 from spine_node.pictures.panel import Panel
@@ -72,10 +75,35 @@ class Views:
     shift_mm: float
 
 
-def solid(scene: Scene) -> Sheet:
+@dataclass(frozen=True, slots=True, eq=False)
+class Surfaces:
+    """The bones, and those that the view from the left shows and leaves out, ready for rays."""
+
+    whole: Bones
+    rest: Target
+    near: Target
+
+    @classmethod
+    def of(cls, whole: Bones) -> Surfaces:
+        """Part them."""
+        return cls(whole, Target(whole.without(NEAR)), Target(whole.only(NEAR)))
+
+
+def prepared(label_map: LabelMap) -> Surfaces | None:
+    """What can be done before anything is measured; None where nothing is drawn in space."""
+    if find_spec("embreex") is None:
+        return None
+    surfaces = Surfaces.of(bones(label_map))
+    for part in (surfaces.rest, surfaces.near):
+        if len(part.bones.faces):
+            _ = part.scene
+    return surfaces
+
+
+def solid(scene: Scene, surfaces: Surfaces | None = None) -> Sheet:
     """Draw it; seen from the front, the patient's left is on the right."""
-    surfaces = bones(scene.label_map)
-    views = views_of(scene, surfaces)
+    surfaces = surfaces or Surfaces.of(bones(scene.label_map))
+    views = views_of(scene, surfaces.whole, surfaces)
     front, side = views.front.extent_mm, views.side.extent_mm
     beside_it: Extent = (side[0] + views.shift_mm, side[1] + views.shift_mm, side[2], side[3])
     page = sheet((front[0], beside_it[1], front[2], front[3]), gutters_inches=GUTTERS, panel_inches=PANEL)
@@ -99,7 +127,7 @@ def solid(scene: Scene) -> Sheet:
     return page
 
 
-def views_of(scene: Scene, surfaces: Bones) -> Views:
+def views_of(scene: Scene, surfaces: Bones, parts: Surfaces | None = None) -> Views:
     """Render the three views in the frame that the numbers were measured in."""
     axes = scene.axes
     places = axes.turned(surfaces.vertices_mm.astype(float))
@@ -115,7 +143,8 @@ def views_of(scene: Scene, surfaces: Bones) -> Views:
         return float(middle[axis]) - reach, float(middle[axis]) + reach
 
     (left, right), (fore, aft) = wide(0), wide(1)
-    near, rest = Target(surfaces.only(NEAR)), Target(surfaces.without(NEAR))
+    parts = parts or Surfaces.of(surfaces)
+    near, rest = parts.near, parts.rest
     front = look((rest, near), Sight.from_the_front(axes), (left, right, bottom, top), pixel_mm)
     above = look(
         (rest, near),
@@ -212,5 +241,5 @@ def _from_above(panel: Plot, look: Look, place: tuple[float, float, float]) -> N
     ):
         write(panel, x, y, letter, size=12, weight="bold", ha=ha, va=va)
     length = 50.0 / scale
-    panel.plot([first, first + length], [upper + tall] * 2, color=TEXT, lw=1.2)
+    stroke(panel, [first, first + length], [upper + tall] * 2, color=TEXT, lw=1.2)
     write(panel, first, upper + tall - 0.05, "50 mm", size=7.5, va="bottom")

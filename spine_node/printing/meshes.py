@@ -103,8 +103,8 @@ def meshes(
 def boxes(label_map: LabelMap) -> dict[str, Box]:
     """Where each structure of a label map lies, in the order of `codes.STRUCTURES`."""
     found: dict[str, Box] = {}
-    for value, box in enumerate(ndimage.find_objects(label_map.labels), start=1):
-        if box is not None and value in STRUCTURE_OF_VALUE:
+    for value, box in label_map.boxes.items():
+        if value in STRUCTURE_OF_VALUE:
             name = STRUCTURE_OF_VALUE[value]
             found[name] = _joined(found[name], box) if name in found else box
     return {name: found[name] for name in STRUCTURES if name in found}

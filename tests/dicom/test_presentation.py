@@ -295,10 +295,9 @@ def test_slices_of_different_grey_scale_get_states_of_their_own(tmp_path: Path) 
 
 
 def test_black_stays_black_where_the_source_counts_the_other_way(tmp_path: Path) -> None:
-    def negative(ds: Dataset, k: int) -> None:
-        ds.PhotometricInterpretation = "MONOCHROME1"
-
-    series = series_on(tmp_path / "negative", change=negative)
+    series = series_on(tmp_path / "negative")
+    for header in series.headers:
+        header.PhotometricInterpretation = "MONOCHROME1"
     (state,) = states(series, *lines_in_slices(series, 1))
     assert state.PresentationLUTShape == "INVERSE"
     usual = series_on(tmp_path / "usual")

@@ -59,3 +59,29 @@ def test_a_structure_that_runs_out_of_the_volume_says_so() -> None:
     assert (points[at_edge][:, 2] > 19).all()
     assert (points[~at_edge][:, 2] <= 19).all()
     assert at_edge.sum() >= 96  # ten by ten columns, the corners rounded by smoothing
+
+
+@pytest.mark.parametrize("turn", [(0.0, 0.0, 0.0), (0.3, -0.5, 0.2)])
+def test_columns_passed_over_in_blocks_end_where_all_their_samples_say(
+    turn: tuple[float, float, float],
+) -> None:
+    """Also those that only graze it, miss it, or begin and end inside it."""
+    blob = voxel_sphere((0.7, 1.2, 1.9), turn)
+    field = field_of(blob)
+    rng = np.random.default_rng(5)
+    up = Rotation.from_rotvec(rng.normal(size=3)).apply([0.0, 0.0, 1.0])
+    base = CENTRE + rng.uniform(-1.2 * RADIUS, 1.2 * RADIUS, size=(400, 3))
+    heights = np.arange(-30.0, 30.0, 0.31)
+    found = column_crossings(field, base, up, heights)
+    # the definition, sample by sample
+    values = field.at(base[:, None, :] + heights[None, :, None] * up)
+    values[:, 0] = values[:, -1] = 0.0
+    inside = values >= 0.5
+    for way, ends in ((1, found[0]), (-1, found[1])):
+        for column, end in zip(inside, ends, strict=True):
+            if not column.any():
+                assert np.isnan(end)
+                continue
+            at = np.flatnonzero(column)[0 if way > 0 else -1]
+            low, high = sorted((heights[at], heights[at - way]))
+            assert low - 1e-6 <= end <= high + 1e-6

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import ndimage
 
 from spine_node.imaging.affine import lps_from_ras
 from spine_node.imaging.volume import Grid, LabelMap
@@ -59,3 +60,14 @@ def test_right_and_anterior_of_nifti_are_minus_left_and_posterior() -> None:
     lps = lps_from_ras(ras)
     assert lps[:3, 3] == pytest.approx([-10, -20, 30])
     assert lps[:3, 0] == pytest.approx([-1, 0, 0])
+
+
+@pytest.mark.parametrize("columns", [24, 29])
+def test_where_structures_are_is_found_as_scipy_finds_it(columns: int) -> None:
+    labels = np.zeros((9, 17, columns), np.uint8)
+    assert dict(LabelMap(Grid(labels.shape, np.eye(4)), labels).boxes) == {}
+    labels[2:5, 3:4, 9:20], labels[4:9, 0:17, 23], labels[7, 8, 10] = 3, 31, 3
+    label_map = LabelMap(Grid(labels.shape, np.eye(4)), labels)
+    expected = {v: box for v, box in enumerate(ndimage.find_objects(labels), start=1) if box is not None}
+    assert dict(label_map.boxes) == expected
+    assert list(label_map.boxes) == sorted(expected)

@@ -154,7 +154,8 @@ def test_a_vertebra_is_cut_across_its_own_axis_and_its_turn_is_drawn(scene: Scen
             assert picture.shows(ANGLE_LINE, centre + mm * np.array([np.sin(angle), np.cos(angle)]))
         away = np.radians(turn.value + np.copysign(9, turn.value))
         assert not picture.shows(ANGLE_LINE, centre + 28 * np.array([np.sin(away), np.cos(away)]))
-        dashes = [picture.shows(BALANCE_LINE, centre + np.array([0, mm])) for mm in np.arange(6, 30, 0.5)]
+        # further in, the vertebra's own axis hides it: some are turned by half a degree
+        dashes = [picture.shows(BALANCE_LINE, centre + np.array([0, mm])) for mm in np.arange(23, 35, 0.5)]
         assert 0.25 < np.mean(dashes) < 1.0
 
 
