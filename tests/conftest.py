@@ -34,12 +34,16 @@ PROGRAMS = {
         "storescp",
         "dcmcjpeg",
         "dcmqrscp",
+        "findscu",
+        "getscu",
+        "movescu",
         "dsrdump",
         "dcm2pnm",
         "dcm2pdf",
         "dcmpschk",
         "dcmp2pgm",
     ),
+    "strace": ("strace",),
     "pixelmed": ("java", "/usr/share/java/pixelmed.jar"),
 }
 """What each marker needs, on the PATH or at its place."""

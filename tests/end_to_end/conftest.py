@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+import pydicom
 import pytest
 
 from spine_node.config import Destination
@@ -35,8 +36,12 @@ class RunningNode:
     destinations: list[Destination]
     quiet_s: float = 2.0
     give_up_s: float = 6.0
+    more: str = ""
+    """Further tables of its config, as TOML."""
     peer: Peer = field(init=False)
     process: subprocess.Popen[bytes] | None = None
+    patients: set[str] = field(default_factory=set)
+    """Names and ids of the patients that were sent: no log may hold one."""
 
     def __post_init__(self) -> None:
         self.peer = Peer(name="node", ae_title="SPINENODE", host="127.0.0.1", port=free_port())
@@ -52,7 +57,7 @@ class RunningNode:
         config.write_text(
             f'[scp]\nae_title = "{self.peer.ae_title}"\nport = {self.peer.port}\n'
             f'[storage]\nfolder = "{self.folder / "data"}"\n'
-            f"[series]\nquiet_s = {self.quiet_s}\ngive_up_s = {self.give_up_s}\n{destinations}"
+            f"[series]\nquiet_s = {self.quiet_s}\ngive_up_s = {self.give_up_s}\n{destinations}{self.more}"
         )
         with (self.folder / "node.log").open("ab") as log:
             self.process = subprocess.Popen(
@@ -70,6 +75,9 @@ class RunningNode:
         _, alive = psutil.wait_procs(children, timeout=30)
         self.process = None
         assert not alive, f"processes outlive the node: {alive}"
+        log = (self.folder / "node.log").read_text(errors="replace")
+        told = [patient for patient in self.patients if patient in log]
+        assert not told, f"the log tells who a patient is: {told}"
 
     def worker(self) -> psutil.Process | None:
         assert self.process is not None
@@ -81,6 +89,8 @@ class RunningNode:
         return Ledger(f"sqlite:///{self.folder / 'data' / 'node.sqlite'}")
 
     def send(self, series: Path) -> list[Outcome]:
+        header = pydicom.dcmread(next(series.glob("*.dcm")), stop_before_pixels=True)
+        self.patients |= {str(header.PatientName), str(header.PatientID)} - {""}
         return list(send(self.peer, sorted(series.glob("*.dcm")), "TESTMODALITY"))
 
     def wait_for_job(self, study_uid: str, *states: str) -> Job:
@@ -136,7 +146,7 @@ def node_in(tmp_path: Path) -> Iterator[Callable[..., RunningNode]]:
     """Makes nodes that end with the test."""
     nodes: list[RunningNode] = []
 
-    def make(*destinations: Destination, **settings: float) -> RunningNode:
+    def make(*destinations: Destination, **settings: Any) -> RunningNode:
         folder = tmp_path / f"node{len(nodes)}"
         folder.mkdir()
         nodes.append(RunningNode(folder, list(destinations), **settings))
