@@ -10,4 +10,4 @@ The data flow through the folders in this order:
 `node.py` builds everything and starts it.
 """
 
-__version__ = "0.2.0"
+__version__ = "0.3.0"

@@ -16,6 +16,8 @@ import typer
 
 from spine_node import __version__
 from spine_node.annotation.commands import app as annotate
+from spine_node.bookkeeping.commands import forget, retry, studies, study
+from spine_node.disk import worlds_fault
 from spine_node.errors import Refused, SpineNodeError
 from spine_node.logs import configure_logs
 from spine_node.printing.commands import print_surfaces
@@ -91,6 +93,11 @@ def main() -> None:
         sys.exit(FAILED)
     except KeyboardInterrupt:
         sys.exit(130)
+    except Exception as error:
+        if words := worlds_fault(error):
+            print(f"Unavailable: {words}. Make room, or look at the disk, and try again.", file=sys.stderr)
+            sys.exit(FAILED)
+        raise
 
 
 def _print_version(value: bool) -> None:
@@ -136,6 +143,27 @@ def worker(
     from spine_node.node import work
 
     work(load_settings(config), parent)
+
+
+@app.command(hidden=True)
+def receiver(
+    parent: Annotated[int, typer.Option(help="Process id of the node; the receiver ends with it.")],
+    config: ConfigFile = None,
+    listen_fd: Annotated[
+        int | None, typer.Option(help="Number of the plain port's inherited socket.")
+    ] = None,
+    tls_listen_fd: Annotated[int | None, typer.Option(help="Number of the TLS port's.")] = None,
+) -> None:
+    """One of the processes that receive; `serve` starts them."""
+    import socket
+
+    from spine_node.config import load_settings
+    from spine_node.receivers import receive
+    from spine_node.stopping import stop_signals
+
+    stopping = stop_signals()
+    plain, tls = (None if fd is None else socket.socket(fileno=fd) for fd in (listen_fd, tls_listen_fd))
+    receive(load_settings(config), plain, tls, parent, stopping)
 
 
 @app.command()
@@ -610,6 +638,8 @@ def demo(
 
 
 app.command()(report)
+for command in (studies, study, retry, forget):
+    app.command()(command)
 
 
 def _pins(texts: list[str] | None):  # type: ignore[no-untyped-def]

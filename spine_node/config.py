@@ -10,9 +10,10 @@ import difflib
 import ipaddress
 import os
 import re
+import socket
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
@@ -23,15 +24,20 @@ from pydantic import (
     ConfigDict,
     Field,
     ValidationError,
+    ValidationInfo,
+    field_validator,
     model_validator,
 )
 from pydantic_core import ErrorDetails
 
+from spine_node.audit.messages import Source
 from spine_node.dicom.code_overrides import NO_OVERRIDES, CodeOverrides, load_overrides
 from spine_node.dicom.forms import Kind, Product, kind_of
 from spine_node.dicom.selection import DEFAULT_RULES, Rule
 from spine_node.errors import ConfigRefused
-from spine_node.network.peer import Peer, checked_ae_title
+from spine_node.network.access import Access, Caller, everybody
+from spine_node.network.peer import ClientTls, Peer, ServerTls, checked_ae_title
+from spine_node.network.repository_url import target_of
 from spine_node.profiles import DEFAULT_PROFILE, load_profile
 from spine_node.segmentation.bundle import DEFAULT_BUNDLE
 from spine_node.segmentation.pins import pin_of
@@ -42,7 +48,20 @@ ENVIRONMENT_PREFIX = "SPINE_NODE_"
 CONFIG_FOLDER = Path("config")
 """Read when no file is named: its *.toml in order of name, but for *.example.toml."""
 
+_SECRETS = {"database_url"}
+"""Keys whose values may hold a password: never printed."""
+
 AeTitle = Annotated[str, AfterValidator(checked_ae_title)]
+
+
+def _checked_caller(title: str) -> str:
+    return title if title == "*" else checked_ae_title(title)
+
+
+def _checked_repository(url: str) -> str:
+    if url:
+        target_of(url)
+    return url
 
 
 def _checked_device(device: str) -> str:
@@ -64,6 +83,14 @@ def _only_known_keys(kind: type) -> BeforeValidator:
     return BeforeValidator(check)
 
 
+def _tls_of(value: Any) -> Any:
+    """`tls = true` takes everything from [tls]; a table says what is different for this peer."""
+    return {True: ClientTls(), False: None}[value] if isinstance(value, bool) else value
+
+
+Tls = Annotated[ClientTls | None, _only_known_keys(ClientTls), BeforeValidator(_tls_of)]
+
+
 @dataclass(frozen=True, slots=True)
 class Destination(Peer):
     """A peer that results go to, and which of them.
@@ -76,11 +103,32 @@ class Destination(Peer):
         Which results of the profile; all of them when empty.
     notices : bool
         Whether it is told, by a picture in the study, of a series that was not analysed.
+    associations : int
+        How many may be open to it at once; results of one study keep their order among them.
+    commitment : bool
+        Whether it is asked, after each delivery, to commit itself to keeping what it stored.
+    commitment_wait_s, commitment_retry_s : float
+        Seconds to listen for its answer on the association that asked; and until it is asked again.
+    reject_superseded : bool
+        Whether it is sent a rejection note (IHE IOCM) of results that newer ones replace.
     """
 
+    tls: Tls = None
     profile: str = DEFAULT_PROFILE
     results: tuple[Kind, ...] = ()
     notices: bool = False
+    reject_superseded: bool = False
+    associations: int = 1
+    commitment: bool = False
+    commitment_wait_s: float = 2.0
+    commitment_retry_s: float = 3600.0
+
+    def __post_init__(self) -> None:
+        Peer.__post_init__(self)
+        if not 1 <= self.associations <= 16:
+            raise ValueError(f"{self.associations} associations at once are not between 1 and 16")
+        if self.commitment_wait_s < 0 or self.commitment_retry_s <= 0:
+            raise ValueError("commitment_wait_s is at least 0, and commitment_retry_s more than that")
 
     def offers(self) -> tuple[tuple[Product, ...], ...]:
         """What it is offered: each result in its forms, the best first.
@@ -106,30 +154,75 @@ class _Table(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+@dataclass(frozen=True, slots=True)
+class ConfiguredCaller(Caller):
+    """An application entity that may call, as a table [[callers]]."""
+
+    tls: Tls = None
+
+
 class ScpSettings(_Table):
     """[scp]: where the node listens, and to whom."""
 
     ae_title: AeTitle = "SPINENODE"
     host: str = "127.0.0.1"
-    port: int = Field(11112, ge=1, le=65535)
-    callers: tuple[AeTitle, ...] = ()
+    port: int = Field(11112, ge=0, le=65535)
+    tls_port: int = Field(0, ge=0, le=65535)
+    callers: tuple[Annotated[str, AfterValidator(_checked_caller)], ...] = ()
     check_called_ae: bool = True
-    max_associations: int = Field(16, ge=1, le=256)
+    processes: int = Field(0, ge=0, le=64)
+    max_associations: int = Field(32, ge=1, le=256)
+    max_associations_per_caller: int = Field(24, ge=1, le=256)
+    association_timeout_s: float = Field(15.0, gt=0)
     idle_timeout_s: float = Field(60.0, gt=0)
+    max_instance_gb: float = Field(4.0, gt=0)
+    stop_grace_s: float = Field(10.0, ge=0)
 
     @model_validator(mode="after")
-    def _beyond_this_machine_callers_are_named(self) -> ScpSettings:
-        if not self.callers and not _is_loopback(self.host):
+    def _listens_somewhere(self) -> ScpSettings:
+        if not self.port and not self.tls_port:
+            raise ValueError("port and tls_port are both 0: the node would listen nowhere")
+        if self.port == self.tls_port:
+            raise ValueError(f"port and tls_port are both {self.port}: plain DICOM and TLS take one each")
+        return self
+
+
+class TlsSettings(_Table):
+    """[tls]: who we are on encrypted connections, and whom we believe."""
+
+    certificate: str = ""
+    key: str = ""
+    key_password_file: str = ""
+    key_password_variable: str = ""
+    ca: str = ""
+    crl: str = ""
+    client_certificates: bool = True
+    handshake_timeout_s: float = Field(10.0, gt=0, le=120)
+    warn_days: float = Field(30.0, ge=0)
+
+    @model_validator(mode="after")
+    def _certificate_and_key_go_together(self) -> TlsSettings:
+        if bool(self.certificate) != bool(self.key):
+            raise ValueError("certificate and key go together: one of the two is missing")
+        if self.key_password_file and self.key_password_variable:
             raise ValueError(
-                f'host "{self.host}" is reachable from other machines and callers is empty: name the AE '
-                'titles that may call, or write callers = ["*"] to let everybody'
+                "the key's password is in key_password_file or key_password_variable, not in both"
             )
         return self
 
-    @property
-    def allowed_calling_aes(self) -> tuple[str, ...] | None:
-        """AE titles that may call; None for everybody."""
-        return None if not self.callers or "*" in self.callers else self.callers
+    def server(self) -> ServerTls:
+        """How the TLS port speaks."""
+        return ServerTls(self.towards(ClientTls()), self.client_certificates, self.handshake_timeout_s)
+
+    def towards(self, own: ClientTls) -> ClientTls:
+        """How we speak TLS to a peer: what its own table leaves empty is taken from here."""
+        ours = {"ca": self.ca}
+        if not own.crl and not own.ca:
+            ours["crl"] = self.crl
+        if not own.certificate:
+            names = ("certificate", "key", "key_password_file", "key_password_variable")
+            ours |= {name: getattr(self, name) for name in names}
+        return replace(own, **{name: value for name, value in ours.items() if not getattr(own, name)})
 
 
 class StorageSettings(_Table):
@@ -138,10 +231,15 @@ class StorageSettings(_Table):
     folder: Path = Path("spool")
     inbox_folder: Path | None = None
     results_folder: Path | None = None
-    database_url: str = ""
+    database_url: str = Field("", repr=False)
     reserve_gb: float = Field(2.0, ge=0)
     keep_done_days: float = Field(14.0, gt=0)
     keep_refused_days: float = Field(60.0, gt=0)
+    results_days: float = Field(365.0, ge=0)
+    ledger_days: float = Field(730.0, gt=0)
+    low_water_gb: float = Field(5.0, ge=0)
+    inbox_quota_gb: float = Field(0.0, ge=0)
+    results_quota_gb: float = Field(0.0, ge=0)
 
     @property
     def inbox(self) -> Path:
@@ -154,6 +252,11 @@ class StorageSettings(_Table):
         return self.results_folder or self.folder / "results"
 
     @property
+    def lock(self) -> Path:
+        """Held by the one node that uses this folder."""
+        return self.folder / "node.lock"
+
+    @property
     def database(self) -> Path:
         """The ledger's and the engine's SQLite file, unless `database_url` says otherwise."""
         return self.folder / "node.sqlite"
@@ -163,12 +266,34 @@ class StorageSettings(_Table):
         """Disk space that receiving leaves alone."""
         return int(self.reserve_gb * 1e9)
 
+    @property
+    def low_water_bytes(self) -> int:
+        """Free space below which what may go goes: never later than receiving stops."""
+        return int(max(self.low_water_gb, self.reserve_gb) * 1e9)
+
+
+class QuerySettings(_Table):
+    """[query]: how the node answers queries for its results."""
+
+    most_matches: int = Field(1000, ge=1, le=100_000)
+
+
+class CommitmentSettings(_Table):
+    """[commitment]: how the node answers modalities that ask whether it keeps what they sent."""
+
+    report_port: int = Field(0, ge=0, le=65535)
+
 
 class SeriesSettings(_Table):
     """[series]: when a series is taken for complete, and when it is given up."""
 
     quiet_s: float = Field(10.0, ge=0)
+    quiet_s_by_sender: dict[AeTitle, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
     give_up_s: float = Field(3600.0, gt=0)
+
+    def quiet_of(self, calling_ae: str) -> float:
+        """Seconds of silence after which a series of this sender is looked at."""
+        return self.quiet_s_by_sender.get(calling_ae, self.quiet_s)
 
 
 class ModelSettings(_Table):
@@ -225,17 +350,37 @@ class ReportSettings(_Table):
         return NO_OVERRIDES if self.codes is None else load_overrides(self.codes)
 
 
+class AuditSettings(_Table):
+    """[audit]: the trail of who did what to whose study."""
+
+    enabled: bool = True
+    folder: Path | None = None
+    max_file_mb: float = Field(50.0, ge=0.1)
+    keep_days: float = Field(1095.0, gt=0)
+    site: str = ""
+    repository: Annotated[str, AfterValidator(_checked_repository)] = ""
+
+    @property
+    def max_file_bytes(self) -> int:
+        """When a file is followed by the next."""
+        return int(self.max_file_mb * 1e6)
+
+
 class EngineSettings(_Table):
     """[engine]: the durable workflows."""
 
-    give_up_s: float = Field(3 * 86400.0, gt=0)
+    give_up_s: float = Field(14 * 86400.0, gt=0)
 
 
 class Settings(_Table):
     """Everything a node is told."""
 
     scp: ScpSettings = Field(default_factory=ScpSettings)
+    tls: TlsSettings = Field(default_factory=TlsSettings)
+    callers: tuple[Annotated[ConfiguredCaller, _only_known_keys(ConfiguredCaller)], ...] = ()
     storage: StorageSettings = Field(default_factory=StorageSettings)
+    query: QuerySettings = Field(default_factory=QuerySettings)
+    commitment: CommitmentSettings = Field(default_factory=CommitmentSettings)
     series: SeriesSettings = Field(default_factory=SeriesSettings)
     rules: tuple[Rule, ...] = DEFAULT_RULES
     model: ModelSettings = Field(default_factory=ModelSettings)
@@ -243,6 +388,77 @@ class Settings(_Table):
     destinations: tuple[Annotated[Destination, _only_known_keys(Destination)], ...] = ()
     report: ReportSettings = Field(default_factory=ReportSettings)
     engine: EngineSettings = Field(default_factory=EngineSettings)
+    audit: AuditSettings = Field(default_factory=AuditSettings)
+
+    @property
+    def audit_folder(self) -> Path | None:
+        """Where the audit trail is kept; None when there is none."""
+        return (self.audit.folder or self.storage.folder / "audit") if self.audit.enabled else None
+
+    @property
+    def audit_source(self) -> Source:
+        """Who this process is in the audit trail."""
+        return Source(self.scp.ae_title, socket.gethostname(), os.getpid(), self.audit.site)
+
+    @property
+    def access(self) -> Access:
+        """Who may call, from where, and for what."""
+        short = tuple(Caller(title) for title in self.scp.callers)
+        if not short and not self.callers:
+            return everybody(self.scp.ae_title, check_called_ae=self.scp.check_called_ae)
+        return Access(self.scp.ae_title, (*self.callers, *short), self.scp.check_called_ae)
+
+    @field_validator("callers", "destinations", mode="after")
+    @classmethod
+    def _tls_is_completed(cls, peers: tuple[Any, ...], info: ValidationInfo) -> tuple[Any, ...]:
+        tls = info.data.get("tls", TlsSettings())
+        completed = tuple(replace(p, tls=tls.towards(p.tls)) if p.tls else p for p in peers)
+        for peer in completed:
+            if peer.tls and not peer.tls.ca:
+                raise ValueError(
+                    f"{peer.ae_title} is to be called with TLS, and no ca says whose certificates are "
+                    "believed: name it here or in [tls]"
+                )
+        return completed
+
+    @model_validator(mode="after")
+    def _beyond_this_machine_callers_are_named(self) -> Settings:
+        if not self.scp.callers and not self.callers and not _is_loopback(self.scp.host):
+            raise ValueError(
+                f'[scp] host "{self.scp.host}" is reachable from other machines and callers is empty: name '
+                'the AE titles that may call, or write callers = ["*"] to let everybody'
+            )
+        titles = [*self.scp.callers, *(caller.ae_title for caller in self.callers)]
+        if twice := sorted({title for title in titles if titles.count(title) > 1}):
+            raise ValueError(
+                f"{', '.join(twice)} may call by more than one rule: [scp] callers and [[callers]] name each "
+                "once"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _the_repository_is_believed(self) -> Settings:
+        if self.audit.repository.startswith("tls:") and not self.tls.ca:
+            raise ValueError("[audit] repository over TLS needs [tls] ca: whose certificate is believed")
+        return self
+
+    @model_validator(mode="after")
+    def _tls_port_has_a_certificate(self) -> Settings:
+        tls = self.tls
+        if self.scp.tls_port and not tls.certificate:
+            raise ValueError("[scp] tls_port needs [tls] certificate and key")
+        if self.scp.tls_port and tls.client_certificates and not tls.ca:
+            raise ValueError(
+                "[scp] tls_port with [tls] client_certificates = true needs ca: whose certificates are "
+                "believed"
+            )
+        asked = [caller.ae_title for caller in self.callers if caller.certificate]
+        if asked and not (self.scp.tls_port and tls.ca):
+            raise ValueError(
+                f"{', '.join(asked)} must show a certificate, which takes [scp] tls_port and [tls] ca: as it "
+                "is, they could not call at all"
+            )
+        return self
 
     @model_validator(mode="after")
     def _destinations_have_profiles(self) -> Settings:
@@ -359,7 +575,8 @@ def _in_words(error: ErrorDetails, sources: Mapping[tuple[str, ...], str]) -> st
         return " ".join(filter(None, words))
     where = f"{source}: {_key(loc)}" if loc else "the settings together"
     said = error["msg"].removeprefix("Value error, ")
-    seen = "" if isinstance(error["input"], dict | BaseModel) else f" (it says {error['input']!r})"
+    told = not isinstance(error["input"], dict | BaseModel) and not _SECRETS & set(place)
+    seen = f" (it says {error['input']!r})" if told else ""
     return f"{where}: {said}{seen}"
 
 

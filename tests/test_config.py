@@ -12,11 +12,14 @@ import pytest
 from spine_node.config import Destination, Settings, load_settings
 from spine_node.dicom.selection import DEFAULT_RULES, Rule
 from spine_node.errors import ConfigRefused
-from spine_node.network.peer import Peer
+from spine_node.network.access import Admitted, Caller, Refusal
+from spine_node.network.peer import ClientTls, Peer
 
 CONFIG = Path(__file__).parents[1] / "config"
 TABLES = {
-    name: f.annotation for name, f in Settings.model_fields.items() if name not in ("rules", "destinations")
+    name: f.annotation
+    for name, f in Settings.model_fields.items()
+    if name not in ("rules", "destinations", "callers")
 }
 
 
@@ -46,9 +49,10 @@ def test_every_key_is_documented_in_its_table(table: str) -> None:
     assert keys == set(TABLES[table].model_fields)
 
 
-def test_every_key_of_a_rule_and_of_a_destination_is_documented() -> None:
+def test_every_key_of_a_rule_a_destination_and_a_caller_is_documented() -> None:
     text = (CONFIG / "node.toml").read_text()
-    for key in (*Rule.model_fields, *(f.name for f in dataclasses.fields(Destination))):
+    of_tables = [f.name for kind in (Destination, Caller, ClientTls) for f in dataclasses.fields(kind)]
+    for key in (*Rule.model_fields, *of_tables):
         assert re.search(rf"^#? ?(  )?.*\b{key}\b", text, flags=re.MULTILINE), key
 
 
@@ -56,7 +60,7 @@ def test_what_a_hospital_changes_fits_on_ten_lines_and_is_valid() -> None:
     lines = (CONFIG / "site.example.toml").read_text().splitlines()
     assert sum("=" in line for line in lines) <= 10
     settings = load_settings(CONFIG / "site.example.toml", {})
-    assert settings.scp.allowed_calling_aes == ("CBCT1", "PACS")
+    assert [caller.ae_title for caller in settings.access.callers] == ["CBCT1", "PACS"]
     assert settings.destinations == (Destination("pacs", "PACS", "192.0.2.10", 104),)
 
 
@@ -106,7 +110,7 @@ def test_where_things_lie() -> None:
     [
         ("[scp]\nporrt = 1\n", "[scp] porrt is not a key; did you mean port?"),
         ("[sccp]\nport = 1\n", "sccp is not a key; did you mean scp?"),
-        ("[scp]\nquux = 1\n", "[scp] quux is not a key; there are ae_title, host, port, callers,"),
+        ("[scp]\nquux = 1\n", "[scp] quux is not a key; there are ae_title, host, port, tls_port, callers,"),
         (
             "[[rules]]\nname = 'a'\nmin_slice = 3\n",
             "[[rules]] number 1 min_slice is not a key; did you mean min_slices?",
@@ -129,8 +133,20 @@ def test_where_things_lie() -> None:
         ),
         ("[levels.pins]\n'1.2.3' = ['L5=L4']\n", "write L5=x,y,z, a point in its body"),
         ("[levels.pins]\n'1.2.3' = ['L5=L4']\n", "centres_mm in naming.json"),
-        ("[scp]\nhost = '0.0.0.0'\n", "reachable from other machines and callers is empty"),
-        ("[scp]\nhost = 'node.hospital.example'\n", "reachable from other machines and callers is empty"),
+        ("[scp]\nport = 0\n", "[scp]: port and tls_port are both 0: the node would listen nowhere"),
+        ("[scp]\nport = 104\ntls_port = 104\n", "[scp]: port and tls_port are both 104"),
+        ("[tls]\ncertificate = 'node.pem'\n", "[tls]: certificate and key go together"),
+        ("[[callers]]\nae_title = 'CT1'\nmay = ['delete']\n", "'retrieve' or 'commit' (it says 'delete')"),
+        (
+            "[[callers]]\nae_title = 'CT1'\naddress = ['::1']\n",
+            "address is not a key; did you mean addresses?",
+        ),
+        ("[[callers]]\nae_title = 'CT1'\naddresses = ['192.0.2.7/24']\n", "has host bits set"),
+        (
+            "[[callers]]\nae_title = 'CT1'\ncertificate = 'cbct1'\n",
+            "'cbct1' is no certificate: write its SHA-256",
+        ),
+        ("[[callers]]\nae_title = 'CT1'\nport = 104\n", "takes both host and port"),
     ],
 )
 def test_a_setting_that_cannot_be_used_is_refused_by_file_and_key(site: Path, text: str, words: str) -> None:
@@ -160,10 +176,10 @@ def test_a_destination_that_cannot_be_used_is_refused(site: Path, text: str, wor
 
 def test_every_problem_is_said_at_once_and_where_it_comes_from(site: Path) -> None:
     said = refusal(
-        site, "[scp]\nport = 0\n", SPINE_NODE_SERIES__QUIET_S="-1", SPINE_NODE_SCP__HOSTT="x"
+        site, "[scp]\nport = -1\n", SPINE_NODE_SERIES__QUIET_S="-1", SPINE_NODE_SCP__HOSTT="x"
     ).splitlines()
     assert said == [
-        f"{site}: [scp] port: Input should be greater than or equal to 1 (it says 0)",
+        f"{site}: [scp] port: Input should be greater than or equal to 0 (it says -1)",
         "the environment: [scp] hostt is not a key; did you mean host?",
         "the environment: [series] quiet_s: Input should be greater than or equal to 0 (it says -1)",
         "Nothing was started.",
@@ -177,17 +193,92 @@ def test_a_file_that_is_not_toml_or_not_there_is_refused_with_its_place(site: Pa
         load_settings(site.with_name("absent.toml"), {})
 
 
-def test_the_outside_is_let_in_only_by_name_or_by_an_explicit_star(site: Path) -> None:
+@pytest.mark.parametrize(
+    ("host", "callers", "let_in", "kept_out"),
+    [
+        ("127.0.0.1", "[]", ["ANYBODY"], []),
+        ("::1", "[]", ["ANYBODY"], []),
+        ("0.0.0.0", "['*']", ["ANYBODY"], []),
+        ("0.0.0.0", "['CT1']", ["CT1"], ["CT2"]),
+        ("127.0.0.1", "['CT1']", ["CT1"], ["CT2"]),
+        ("0.0.0.0", "[]\n[[callers]]\nae_title = 'CT2'", ["CT2"], ["CT1"]),
+        ("0.0.0.0", "['CT1']\n[[callers]]\nae_title = 'CT2'", ["CT1", "CT2"], ["CT3"]),
+    ],
+)
+def test_the_outside_is_let_in_only_by_name_or_by_an_explicit_star(
+    site: Path, host: str, callers: str, let_in: list[str], kept_out: list[str]
+) -> None:
     """An empty list means everybody on this machine, and nobody may take it to a network by accident."""
-    for host, callers, allowed in (
-        ("127.0.0.1", [], None),
-        ("::1", [], None),
-        ("0.0.0.0", ["*"], None),
-        ("0.0.0.0", ["CT1"], ("CT1",)),
-        ("127.0.0.1", ["CT1"], ("CT1",)),
-    ):
-        site.write_text(f"[scp]\nhost = '{host}'\ncallers = {callers}\n")
-        assert load_settings(site, {}).scp.allowed_calling_aes == allowed
+    site.write_text(f"[scp]\nhost = '{host}'\ncallers = {callers}\n")
+    access = load_settings(site, {}).access
+    for titles, kind in ((let_in, Admitted), (kept_out, Refusal)):
+        for title in titles:
+            assert isinstance(access.admit(title, "SPINENODE", "192.0.2.1"), kind)
+
+
+TLS = "[tls]\ncertificate = 'node.pem'\nkey = 'node.key'\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (
+            "[scp]\nhost = '0.0.0.0'\n",
+            '[scp] host "0.0.0.0" is reachable from other machines and callers is empty',
+        ),
+        ("[scp]\nhost = 'node.hospital.example'\n", "reachable from other machines and callers is empty"),
+        ("[scp]\ncallers = ['A']\n[[callers]]\nae_title = 'A'\n", "A may call by more than one rule"),
+        ("[scp]\ntls_port = 2762\n", "tls_port needs [tls] certificate and key"),
+        ("[scp]\ntls_port = 2762\n" + TLS, "needs ca: whose certificates are believed"),
+        (
+            "[[callers]]\nae_title = 'CT1'\ncertificate = 'CN=ct1'\n",
+            "CT1 must show a certificate, which takes",
+        ),
+    ],
+)
+def test_settings_that_contradict_each_other_are_refused(site: Path, text: str, words: str) -> None:
+    said = refusal(site, text)
+    assert said.startswith("the settings together: ")
+    assert words in said
+
+
+def test_a_peer_that_is_called_with_tls_gets_the_files_of_the_node_and_its_own_first(site: Path) -> None:
+    own = "tls = { ca = 'pacs-ca.pem', server_name = 'pacs' }\n"
+    site.write_text(
+        TLS
+        + "ca = 'ca.pem'\nkey_password_file = 'password'\ncrl = 'crl.pem'\n"
+        + DESTINATION
+        + "port = 1\ntls = true\n"
+        + DESTINATION.replace("'pacs'", "'other'", 1)
+        + "port = 1\n"
+        + own
+        + "[[callers]]\nae_title = 'CT1'\nhost = 'ct1'\nport = 104\ntls = true\n"
+    )
+    settings = load_settings(site, {})
+    pacs, other = settings.destinations
+    assert pacs.tls == ClientTls("ca.pem", "node.pem", "node.key", "password", "", "crl.pem", "")
+    assert other.tls == ClientTls("pacs-ca.pem", "node.pem", "node.key", "password", "", "", "pacs")
+    ct1 = settings.access.peer("CT1")
+    assert ct1 is not None
+    assert (ct1.host, ct1.port, ct1.tls) == ("ct1", 104, pacs.tls)
+    assert "no ca says whose certificates are believed" in refusal(
+        site, DESTINATION + "port = 1\ntls = true\n"
+    )
+    assert "sever_name is not a key; did you mean server_name?" in refusal(
+        site, DESTINATION + "port = 1\ntls = { sever_name = 'x' }\n"
+    )
+
+
+def test_a_password_in_the_database_url_is_never_said(site: Path) -> None:
+    """Neither in a refusal, nor where settings are printed."""
+    url = "postgresql://node:s3cr3t@db/spine"
+    said = refusal(site, f"[storage]\ndatabase_url = ['{url}']\n[scp]\nport = -1\n")
+    assert "database_url: Input should be a valid string" in said
+    assert "s3cr3t" not in said
+    site.write_text("")
+    settings = load_settings(site, {"SPINE_NODE_STORAGE__DATABASE_URL": url})
+    assert settings.storage.database_url == url
+    assert "s3cr3t" not in f"{settings!r} {settings}"
 
 
 def test_a_destination_is_a_peer_with_its_own_share_of_the_results(site: Path) -> None:

@@ -56,6 +56,10 @@ def test_every_command_teaches(tmp_path: Path) -> None:
     ).stdout
     for command in (
         "serve",
+        "studies",
+        "study",
+        "retry",
+        "forget",
         "analyse",
         "segment",
         "measure",

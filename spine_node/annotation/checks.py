@@ -23,8 +23,8 @@ from spine_node.anatomy.levels import (
     SACRUM,
     VERTEBRA_VALUES,
 )
-from spine_node.imaging.components import Box, boxes
-from spine_node.imaging.volume import FloatArray, LabelMap
+from spine_node.imaging.components import boxes
+from spine_node.imaging.volume import Box, FloatArray, LabelMap
 from spine_node.phantom.dimensions import SIZES
 from spine_node.segmentation.classes import IGNORED
 
