@@ -42,10 +42,11 @@ from pathlib import Path
 from spine_node.audit.messages import Source, application_activity
 from spine_node.audit.trail import AuditTrail
 source = Source("NODE" + sys.argv[2], "host", 1, "x" * 300)
-trail = AuditTrail(Path(sys.argv[1]), source, max_file_bytes=20_000)
-for n in range(200):
-    trail.write(application_activity(source, started=True))
-trail.close(30)
+for spell in range(4):  # what is written at once goes into one file, however much it is
+    trail = AuditTrail(Path(sys.argv[1]), source, max_file_bytes=20_000)
+    for n in range(50):
+        trail.write(application_activity(source, started=True))
+    trail.close(30)
 """
 
 
