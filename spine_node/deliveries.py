@@ -11,9 +11,7 @@ from pathlib import Path
 
 from spine_node.dicom.forms import Kind, Product, kind_of
 from spine_node.network.scu import Alternative, Offer
-
-STORED = ("stored", "warning")
-"""Outcomes of an instance that the peer has."""
+from spine_node.owed import ARRIVED
 
 OPEN = ("postponed", "unknown", "waiting", "lost")
 """Outcomes that settle nothing: not taken for the time being; sent, and no answer came; to be offered again
@@ -58,7 +56,7 @@ class Result:
         fitting = {n: i for n, i in self.forms.items() if self.beside.get(n) in (None, *taken)}
         for name, instances in (fitting or self.forms).items():
             said = [outcomes.get(i.sop_instance_uid) for i in instances]
-            if any(outcome not in (*STORED, None) for outcome in said):
+            if any(outcome not in (*ARRIVED, None) for outcome in said):
                 continue
             left = [i.path for i, outcome in zip(instances, said, strict=True) if outcome is None]
             if not left:
@@ -80,7 +78,7 @@ class Result:
     def arrived(self, outcomes: Mapping[str, str]) -> str | None:
         """The form that the peer has whole, or None."""
         for name, instances in self.forms.items():
-            if all(outcomes.get(i.sop_instance_uid) in STORED for i in instances):
+            if all(outcomes.get(i.sop_instance_uid) in ARRIVED for i in instances):
                 return name
         return None
 

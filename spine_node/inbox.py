@@ -42,6 +42,7 @@ from functools import partial
 from pathlib import Path
 from typing import BinaryIO
 
+from spine_node.disk import free_bytes
 from spine_node.durable import durable_folder, sync_folder
 
 RECEIVING, CLAIMED = "receiving", "claimed"
@@ -184,8 +185,7 @@ class Inbox:
         `stop_storing`."""
         if stopped := self.stopped():
             raise OSError(errno.ENOSPC, stopped)
-        disk = os.statvfs(self.root)
-        free = disk.f_bavail * disk.f_frsize
+        free = free_bytes(self.root)
         if free < size + self._reserve_bytes:
             raise OSError(errno.ENOSPC, f"{free} bytes are free, {self._reserve_bytes} are reserved")
 
@@ -319,7 +319,7 @@ class Inbox:
         for folder in {path.parent for path in found.values()}:
             with self._exclusively():
                 for at in self.folders(folder.name).values():
-                    _sync_and_close(_open_folder(at))
+                    sync_folder(at)
                     if at.parent.name in SETTLED:
                         os.utime(at)
         # once more: what was deleted before it was to be kept from now on is not here
@@ -412,7 +412,7 @@ class Inbox:
         for folder in taken:
             if folder.exists():
                 gone.append(folder.rename(folder.with_name(f".{folder.name}-{uuid.uuid4().hex}{_GONE}")))
-                _sync_and_close(_open_folder(folder.parent))
+                sync_folder(folder.parent)
         return gone
 
     def _place(self, temporary: Path, series_uid: str, file_name: str, calling_ae: str) -> Stored:

@@ -13,7 +13,7 @@ from pydicom.uid import generate_uid
 
 from spine_node.audit.trail import AuditTrail
 from spine_node.config import Destination, Settings
-from spine_node.deliveries import OPEN, STORED, Instance, Result, arrived_forms, open_offers, results_of
+from spine_node.deliveries import OPEN, Instance, Result, arrived_forms, open_offers, results_of
 from spine_node.dicom.forms import NOTICE
 from spine_node.inbox import Inbox
 from spine_node.intake import holds
@@ -23,6 +23,7 @@ from spine_node.ledger.outbox import Outbox
 from spine_node.logs import logger
 from spine_node.network.audited import audited_sending
 from spine_node.network.scu import Alternative, Offer, send_offers
+from spine_node.owed import ARRIVED
 from spine_node.rejections import rejection_notes, written_notes
 from spine_node.results import read_done
 
@@ -163,7 +164,7 @@ class Deliveries:
             outcomes = self._outcomes(job, each.name)
             lacking = [r for r in self._results(job, each) if r.arrived(outcomes) is None]
             over = [i.sop_instance_uid for result in lacking for i in result.answered(outcomes)]
-            self._ledger.reopen_deliveries(job, each.name, [u for u in over if outcomes[u] not in STORED])
+            self._ledger.reopen_deliveries(job, each.name, [u for u in over if outcomes[u] not in ARRIVED])
             if lacking or unproven:
                 again.append(each.name)
         if again and not told:  # before the running node can conclude the job
@@ -206,7 +207,7 @@ class Deliveries:
                 if form is None:
                     if result.remaining(outcomes, taken) is not None:
                         return
-                    said = {outcomes[i.sop_instance_uid] for i in result.answered(outcomes)} - set(STORED)
+                    said = {outcomes[i.sop_instance_uid] for i in result.answered(outcomes)} - set(ARRIVED)
                     words = f"{peer.name}: {next(iter(result.forms))} {', '.join(sorted(said))}"
                     if said == {"superseded"}:
                         declined.append(words)
@@ -240,7 +241,7 @@ class Deliveries:
         unasked = [
             (classes[d.sop_instance_uid], d.sop_instance_uid)
             for d in self._said(job, peer.name)
-            if d.outcome in STORED and not d.commitment and d.sop_instance_uid in classes
+            if d.outcome in ARRIVED and not d.commitment and d.sop_instance_uid in classes
         ]
         if unasked:
             self._commitments.open(str(generate_uid(None)), job, peer.name, unasked, self._clock())

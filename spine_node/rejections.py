@@ -14,10 +14,12 @@ from pathlib import Path
 import pydicom
 
 from spine_node import __version__
-from spine_node.deliveries import STORED, Instance
+from spine_node.deliveries import Instance
 from spine_node.dicom.rejection_note import write_rejection_note
+from spine_node.durable import sync_folder
 from spine_node.ledger import Job, Ledger
 from spine_node.logs import logger
+from spine_node.owed import ARRIVED
 from spine_node.results import read_done
 
 log = logger("rejections")
@@ -49,8 +51,8 @@ def written_notes(ledger: Ledger, results: Path, job: Job, peer: str) -> list[In
 def _note(ledger: Ledger, results: Path, older: Job, job: str, peer: str) -> Instance | None:
     path = _path(results, job, older.job, peer)
     if not path.exists():
-        stored = [d.sop_instance_uid for d in ledger.deliveries(older.job) if d.peer == peer]
-        rejected = _headers(results / older.job, _stored(ledger, older.job, peer))
+        stored = _stored(ledger, older.job, peer)
+        rejected = _headers(results / older.job, stored)
         if not rejected:
             if stored:
                 log.warning("superseded_results_gone", job=job, superseded=older.job, peer=peer)
@@ -70,7 +72,7 @@ def _instance(path: Path) -> Instance:
 
 def _stored(ledger: Ledger, job: str, peer: str) -> set[str]:
     said = ledger.deliveries(job)
-    return {d.sop_instance_uid for d in said if d.peer == peer and d.outcome in STORED}
+    return {d.sop_instance_uid for d in said if d.peer == peer and d.outcome in ARRIVED}
 
 
 def _headers(folder: Path, uids: set[str]) -> Sequence[pydicom.Dataset]:
@@ -88,12 +90,11 @@ def _save(note: pydicom.Dataset, path: Path) -> None:
     path.parent.mkdir(exist_ok=True)
     partial = path.with_suffix(".partial")
     note.save_as(partial, enforce_file_format=True)
-    for written in (partial, path.parent, path.parent.parent):
-        if written is path.parent:
-            partial.rename(path)
-        descriptor = os.open(written, os.O_RDONLY)
-        os.fsync(descriptor)
-        os.close(descriptor)
+    with partial.open("rb+") as file:
+        os.fsync(file.fileno())
+    partial.rename(path)
+    for folder in (path.parent, path.parent.parent):
+        sync_folder(folder)
 
 
 def _file_name(peer: str) -> str:

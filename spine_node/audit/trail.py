@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from spine_node.audit.messages import Source, messages_lost
+from spine_node.durable import sync_folder
 from spine_node.logs import logger
 
 MOST_WAITING = 10_000
@@ -127,7 +128,7 @@ def append(folder: Path, messages: list[str], max_file_bytes: int) -> None:
         finally:
             os.close(file)
         if new:
-            _sync_folder(folder)
+            sync_folder(folder)
 
 
 def files_of(folder: Path) -> list[Path]:
@@ -172,11 +173,3 @@ def _locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         os.close(file)
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)

@@ -12,12 +12,13 @@ from collections.abc import Sequence
 from pydicom.dataset import Dataset
 
 from spine_node.dicom.blanks import blank, reference
+from spine_node.dicom.forms import CONTEXT_OF
 from spine_node.dicom.identity import DEVICE_UID, finish, result_uid
 
 _NUMBER = 98
 """After every result of the series that they were made of (`identity.series_number`)."""
 
-KEY_OBJECT_SELECTION = "1.2.840.10008.5.1.4.1.1.88.59"
+KEY_OBJECT_SELECTION, _ = CONTEXT_OF["key-object"]
 _NO_IMAGES = (
     "1.2.840.10008.5.1.4.1.1.88.",  # structured reports and key objects
     "1.2.840.10008.5.1.4.1.1.104.",  # encapsulated documents

@@ -34,6 +34,7 @@ from spine_node.dicom.selection import is_complete, select
 from spine_node.dicom.series import age_years_of, read_headers, read_series, vertical_of
 from spine_node.dicom.voxels import read_volume
 from spine_node.errors import SeriesRefused
+from spine_node.imaging.volume import Volume
 from spine_node.network.part10 import UnreadableHeadError, read_head
 from tests.dicom.small_series import grid_of, write_multiframe, write_series
 from tests.fuzz.limits import Tally, run
@@ -59,20 +60,25 @@ MARKERS = bytes.fromhex("c0 c1 c3 c4 d8 d9 da db dd e0 f7 f8 4f 51 52 5c 90 93")
 """Second bytes of markers of JPEG, JPEG-LS and JPEG 2000."""
 
 
+def as_the_node(paths: list[Path]) -> Volume:
+    """What the node makes of received files, from the intake's look to the voxels."""
+    headers = read_headers(paths)
+    select(headers)
+    is_complete(headers)
+    series = read_series(paths)
+    preflight(series.headers)
+    age_years_of(series)
+    vertical_of(series)
+    posture_of(series.headers[0])
+    return read_volume(series)
+
+
 def judged(paths: list[Path]) -> str:
     """Read files as the node does: "read", or "refused: " and the beginning of the words."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
-            headers = read_headers(paths)
-            select(headers)
-            is_complete(headers)
-            series = read_series(paths)
-            preflight(series.headers)
-            age_years_of(series)
-            vertical_of(series)
-            posture_of(series.headers[0])
-            volume = read_volume(series)
+            volume = as_the_node(paths)
         except SeriesRefused as refusal:
             words = str(refusal)
             if len(words) < 30 or len(words) > 1500 or "\n" in words:

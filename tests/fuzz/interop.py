@@ -18,15 +18,13 @@ from pathlib import Path
 
 from pydicom.errors import InvalidDicomError
 
-from spine_node.dicom.checks import preflight
 from spine_node.dicom.frames import SUPPORTED_CLASSES, frames_of
 from spine_node.dicom.headers import read_header
 from spine_node.dicom.pixels import check_declared, stored_frames, transfer_syntax
-from spine_node.dicom.posture import posture_of
-from spine_node.dicom.selection import is_complete, select
-from spine_node.dicom.series import age_years_of, read_headers, read_series, vertical_of
-from spine_node.dicom.voxels import UNDECODABLE, read_volume
+from spine_node.dicom.series import read_headers
+from spine_node.dicom.voxels import UNDECODABLE
 from spine_node.errors import SeriesRefused
+from tests.fuzz.datasets import as_the_node
 
 
 def together(folder: Path) -> dict[str, list[Path]]:
@@ -46,15 +44,7 @@ def together(folder: Path) -> dict[str, list[Path]]:
 def outcome(paths: list[Path]) -> tuple[str, str]:
     """ "read", "refused" or "BROKEN", and the words."""
     try:
-        headers = read_headers(paths)
-        select(headers)
-        is_complete(headers)
-        series = read_series(paths)
-        preflight(series.headers)
-        age_years_of(series)
-        vertical_of(series)
-        posture_of(series.headers[0])
-        volume = read_volume(series)
+        volume = as_the_node(paths)
     except SeriesRefused as refusal:
         return "refused", str(refusal)
     except Exception as problem:  # noqa: BLE001 - what is looked for
