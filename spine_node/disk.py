@@ -22,10 +22,15 @@ _OF_SQLITE = ("disk is full", "is locked", "disk I/O error", "unable to open dat
 
 def free_bytes(folder: Path) -> int:
     """What a process without privileges may still write where this folder is, or will be."""
-    while not folder.exists() and folder != folder.parent:
-        folder = folder.parent
-    disk = os.statvfs(folder)
-    return disk.f_bavail * disk.f_frsize
+    while True:
+        try:
+            disk = os.statvfs(folder)
+        except (FileNotFoundError, NotADirectoryError):
+            if folder == folder.parent:
+                raise
+            folder = folder.parent
+        else:
+            return disk.f_bavail * disk.f_frsize
 
 
 def used_bytes(folder: Path) -> int:

@@ -25,24 +25,19 @@ lock, held for renames only, never while bytes are written.
 
 from __future__ import annotations
 
-import errno
-import fcntl
 import filecmp
-import itertools
 import os
 import re
 import shutil
-import threading
 import time
 import uuid
 from collections.abc import Callable, Collection, Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
 
-from spine_node.disk import free_bytes
+from spine_node.drafts import Draft, Drafts, exclusively
 from spine_node.durable import durable_folder, sync_folder
 
 RECEIVING, CLAIMED = "receiving", "claimed"
@@ -51,10 +46,11 @@ SETTLED = ("done", "refused", "ignored", "failed")
 
 _STATES = (RECEIVING, CLAIMED, *SETTLED)
 _UID = re.compile(r"[0-9]+(\.[0-9]+)*")
-_LOOK_EVERY_BYTES = 16 << 20
-"""How much is written between two looks at the free space."""
 
-_SENDER, _REASON, _JOB, _STOPPED = "sender.txt", "reason.txt", "job.txt", "stopped.txt"
+_MOST_ALONE = 1000
+"""Series of which it is remembered that they are receiving only."""
+
+_SENDER, _REASON, _JOB = "sender.txt", "reason.txt", "job.txt"
 _GONE = ".gone"
 
 
@@ -120,16 +116,17 @@ class Inbox:
     def __init__(self, root: Path, reserve_bytes: int = 0) -> None:
         self.root = root.absolute()
         self._root = str(self.root)
-        self._reserve_bytes = reserve_bytes
-        self._writer: tuple[Path, int] | None = None
-        self._numbers = itertools.count()
-        self._opening = threading.Lock()
+        # Series that are receiving and in no other state, by the mark of their sender.txt, and its content.
+        # Only what moves that file away with its folder brings a series into another state.
+        self._alone: dict[str, tuple[tuple[int, int, int], str]] = {}
         durable_folder(self.root)
-        for name in (*_STATES, "incoming", "superseded"):
+        for name in (*_STATES, "superseded"):
             (self.root / name).mkdir(exist_ok=True)
+        self._drafts = Drafts(self.root, reserve_bytes, self.place)
         sync_folder(self.root)
         with self._exclusively():
-            self._clear_interrupted()
+            self._drafts.clear_interrupted()
+            _delete([*self.root.glob(f"*/.*{_GONE}")])
 
     def store(
         self, series_uid: str, sop_uid: str, calling_ae: str, chunks: Iterable[bytes | memoryview]
@@ -159,7 +156,7 @@ class Inbox:
         finally:
             draft.discard()
 
-    def draft(self) -> Draft:
+    def draft(self) -> Draft[Stored]:
         """Room for an instance that arrives in pieces, and whose series is not known yet.
 
         Raises
@@ -167,39 +164,24 @@ class Inbox:
         OSError
             If the disk is full (ENOSPC, also when only the reserve is left) or fails.
         """
-        self.require_space(0)
-        return Draft(self, self.temporary_folder() / f"{next(self._numbers)}.part")
+        return self._drafts.begin()
 
-    def place(self, temporary: Path, series_uid: str, sop_uid: str, calling_ae: str) -> Stored:
+    def place(self, temporary: str, series_uid: str, sop_uid: str, calling_ae: str) -> Stored:
         """Move a whole, synced temporary file to its place, and sync that too."""
         file_name = f"{_checked(sop_uid)}.dcm"
         with self._exclusively():
-            stored = self._place(temporary, series_uid, file_name, calling_ae)
+            stored = self._place(temporary, _checked(series_uid), file_name, calling_ae)
             # Also of an instance that was here: who brought it may not have synced its folder yet.
-            folder = _open_folder(stored.path.parent)
-        _sync_and_close(folder)
+            folder = os.open(stored.path.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
         return stored
-
-    def require_space(self, size: int) -> None:
-        """Raise OSError (ENOSPC) unless this many bytes fit without touching the reserve, and none after
-        `stop_storing`."""
-        if stopped := self.stopped():
-            raise OSError(errno.ENOSPC, stopped)
-        free = free_bytes(self.root)
-        if free < size + self._reserve_bytes:
-            raise OSError(errno.ENOSPC, f"{free} bytes are free, {self._reserve_bytes} are reserved")
 
     def temporary_folder(self) -> Path:
         """A folder of this process on the inbox's filesystem; emptied when the process has ended."""
-        with self._opening:
-            if self._writer is None or self._writer[1] != os.getpid():
-                folder = self.root / "incoming" / uuid.uuid4().hex
-                with self._exclusively():
-                    folder.mkdir()
-                    # Held open for the life of the process: the lock is how others know that it lives.
-                    fcntl.flock(os.open(folder / "lock", os.O_CREAT | os.O_RDWR), fcntl.LOCK_EX)
-                self._writer = (folder, os.getpid())
-            return self._writer[0]
+        return self._drafts.folder()
 
     def open_series(self) -> list[ReceivedSeries]:
         """Series that are arriving and may be claimed, the longest silent first.
@@ -376,6 +358,10 @@ class Inbox:
         _delete(gone)
         return bool(folders)
 
+    def superseded(self) -> dict[str, Path]:
+        """Folders of older contents, by series: bytes that the series takes beside its own."""
+        return {folder.name: folder for folder in self._series("superseded")}
+
     def forget_superseded(self, older_than_s: float) -> list[Path]:
         """Delete older contents of instances that were superseded longer ago than this; gives their files."""
         gone = []
@@ -390,18 +376,15 @@ class Inbox:
 
     def stop_storing(self, reason: str) -> None:
         """Store nothing more, in any process, until `store_again`; senders are told that space is short."""
-        if self.stopped() != reason:
-            temporary = self.temporary_folder() / f"{uuid.uuid4().hex}.part"
-            temporary.write_text(reason + "\n", encoding="utf-8")
-            temporary.replace(self.root / _STOPPED)
+        self._drafts.stop(reason)
 
     def store_again(self) -> None:
         """Take back `stop_storing`."""
-        (self.root / _STOPPED).unlink(missing_ok=True)
+        self._drafts.go_on()
 
     def stopped(self) -> str:
         """Why nothing is stored, or empty."""
-        return _read(self.root / _STOPPED)
+        return self._drafts.stopped()
 
     def _take_away(self, series_uid: str, states: Iterable[str]) -> list[Path]:
         """Out of sight by renames: a reader must not meet half of it. A full disk has room for these."""
@@ -415,30 +398,41 @@ class Inbox:
                 sync_folder(folder.parent)
         return gone
 
-    def _place(self, temporary: Path, series_uid: str, file_name: str, calling_ae: str) -> Stored:
+    def _place(self, temporary: str, series_uid: str, file_name: str, calling_ae: str) -> Stored:
+        receiving = f"{self._root}/{RECEIVING}/{series_uid}"
+        target = f"{receiving}/{file_name}"
+        if os.access(target, os.F_OK):
+            if filecmp.cmp(target, temporary, shallow=False):
+                os.unlink(temporary)
+                os.utime(receiving)
+                return Stored(Path(target), "same")
+            self._keep_superseded(Path(target), series_uid)
+            os.rename(temporary, target)
+            return Stored(Path(target), "superseding")
+        if (mark := _mark_of(receiving)) is None or self._alone.get(series_uid) != (mark, calling_ae):
+            for state in (CLAIMED, *SETTLED):
+                known = self._folder(state, series_uid) / file_name
+                if known.exists() and filecmp.cmp(known, temporary, shallow=False):
+                    os.unlink(temporary)
+                    return Stored(known, "same")
+            self._open_for(series_uid, calling_ae)
+        os.rename(temporary, target)
+        return Stored(Path(target), "new")
+
+    def _open_for(self, series_uid: str, calling_ae: str) -> None:
+        """Make a series receive from a sender, and remember if it is in no other state."""
         receiving = self._folder(RECEIVING, series_uid)
-        target = receiving / file_name
-        for state in _STATES:
-            if not os.path.exists(f"{self._root}/{state}/{series_uid}/{file_name}"):
-                continue
-            known = self._folder(state, series_uid) / file_name
-            if filecmp.cmp(known, temporary, shallow=False):
-                temporary.unlink()
-                if state == RECEIVING:
-                    os.utime(receiving)
-                return Stored(known, "same")
-            if state == RECEIVING:
-                self._keep_superseded(known, series_uid)
-                temporary.rename(target)
-                return Stored(target, "superseding")
         if not (receiving / _SENDER).exists():
             # Where the sender is written the folder is durable: who made one without may have been killed.
             receiving.mkdir(exist_ok=True)
             sync_folder(receiving.parent)
         if not (receiving / _SENDER).exists() or _read(receiving / _SENDER) != calling_ae:
             _write(receiving / _SENDER, calling_ae)
-        temporary.rename(target)
-        return Stored(target, "new")
+        mark = _mark_of(str(receiving))
+        if len(self._alone) >= _MOST_ALONE:
+            self._alone.clear()
+        if mark is not None and len(self.folders(series_uid)) == 1:
+            self._alone[series_uid] = mark, calling_ae
 
     def _keep_superseded(self, path: Path, series_uid: str) -> None:
         """Copy, so that the acknowledged instance is never absent from its place, even for an instant."""
@@ -520,84 +514,8 @@ class Inbox:
     def _files(self, state: str, series_uid: str) -> list[Path]:
         return list(self._folder(state, series_uid).glob("*.dcm"))
 
-    def _clear_interrupted(self) -> None:
-        for folder in (self.root / "incoming").iterdir():
-            descriptor = os.open(folder / "lock", os.O_CREAT | os.O_RDWR)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(folder)
-            except BlockingIOError:
-                continue
-            finally:
-                os.close(descriptor)
-        _delete([*self.root.glob(f"*/.*{_GONE}")])
-
-    @contextmanager
-    def _exclusively(self) -> Iterator[None]:
-        descriptor = os.open(self.root / "lock", os.O_CREAT | os.O_RDWR)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
-
-
-class Draft:
-    """An instance on its way in: a temporary file that is nobody's until it is kept.
-
-    Not for several threads at once. What is neither kept nor discarded goes when its process has ended.
-    """
-
-    def __init__(self, inbox: Inbox, path: Path) -> None:
-        self._inbox, self._path = inbox, path
-        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666)
-        self._size = self._looked_at = 0
-        self._kept = False
-
-    def write(self, piece: bytes | memoryview) -> None:
-        """Add the next bytes.
-
-        Raises
-        ------
-        OSError
-            If the disk is full (ENOSPC, also when only the reserve is left) or fails.
-        """
-        self._size += len(piece)
-        if self._size > self._looked_at:
-            self._inbox.require_space(len(piece) + _LOOK_EVERY_BYTES)
-            self._looked_at = self._size + _LOOK_EVERY_BYTES
-        view = memoryview(piece)
-        while view:
-            view = view[os.write(self._file, view) :]
-
-    def reader(self) -> BinaryIO:
-        """What was written so far, to be read from its start."""
-        return open(self._path, "rb")
-
-    def keep(self, series_uid: str, sop_uid: str, calling_ae: str) -> Stored:
-        """Make it an instance of a series, for good: when this returns, a power cut does not lose it.
-
-        Raises
-        ------
-        ValueError
-            If a UID is not one (and so could not safely name a file).
-        OSError
-            If the disk is full or fails.
-        """
-        _checked(series_uid)
-        os.fsync(self._file)
-        stored = self._inbox.place(self._path, series_uid, sop_uid, calling_ae)
-        self._kept = True
-        self.discard()
-        return stored
-
-    def discard(self) -> None:
-        """Leave nothing of it, unless it was kept."""
-        if self._file >= 0:
-            os.close(self._file)
-            self._file = -1
-        if not self._kept:
-            self._path.unlink(missing_ok=True)
+    def _exclusively(self) -> AbstractContextManager[None]:
+        return exclusively(self.root)
 
 
 def _checked(uid: str) -> str:
@@ -614,6 +532,15 @@ def _read(path: Path) -> str:
         return ""
 
 
+def _mark_of(receiving: str) -> tuple[int, int, int] | None:
+    """What tells a folder's sender.txt from every other, and from what it was before; None without one."""
+    try:
+        found = os.stat(f"{receiving}/{_SENDER}")
+    except FileNotFoundError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_ctime_ns
+
+
 def _write(path: Path, text: str) -> None:
     """Write a small file whole or not at all."""
     partial = path.with_name(f".{path.name}")
@@ -627,14 +554,3 @@ def _write(path: Path, text: str) -> None:
 def _delete(folders: Iterable[Path]) -> None:
     for folder in folders:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _open_folder(folder: Path) -> int:
-    return os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-
-
-def _sync_and_close(descriptor: int) -> None:
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

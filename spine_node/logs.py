@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import sys
 from typing import Any
@@ -16,6 +17,14 @@ def _without_identity(_logger: Any, _method: str, event: dict[str, Any]) -> dict
     for key in IDENTITY_KEYS & event.keys():
         event[key] = "(withheld)"
     return event
+
+
+_encoder = json.JSONEncoder(default=repr)
+"""Made once: there is a line for every instance that comes."""
+
+
+def _as_json(event: dict[str, Any], **_options: Any) -> str:
+    return _encoder.encode(event)
 
 
 class _Stderr:
@@ -46,10 +55,10 @@ def configure_logs(level: str = "INFO", *, json_lines: bool | None = None) -> No
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             _without_identity,
             structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer() if as_json else structlog.dev.ConsoleRenderer(),
+            structlog.processors.JSONRenderer(_as_json) if as_json else structlog.dev.ConsoleRenderer(),
         ],
         wrapper_class=structlog.make_filtering_bound_logger(getattr(logging, level.upper())),
-        logger_factory=structlog.PrintLoggerFactory(file=_Stderr()),  # type: ignore[arg-type]
+        logger_factory=structlog.WriteLoggerFactory(file=_Stderr()),  # type: ignore[arg-type]
         cache_logger_on_first_use=True,
     )
 

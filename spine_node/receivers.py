@@ -37,6 +37,9 @@ from spine_node.served import Served
 PARENT_EVERY_S = 0.1
 """How often a receiver looks whether the node still lives: until then it holds the port of a dead one."""
 
+GARBAGE_AFTER = 20_000
+"""New objects between two collections: an association leaves some thousands, an instance next to none."""
+
 log = logger("receiver")
 
 
@@ -98,6 +101,7 @@ def receive(
     for scp in scps:
         scp.start()
     gc.freeze()  # what was loaded so far stays: later collections need not look at it
+    gc.set_threshold(GARBAGE_AFTER)
     log.info("receiver_ready", pid=os.getpid())
     while not stopping.wait(PARENT_EVERY_S) and os.getppid() == parent:
         pass

@@ -8,13 +8,14 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spine_node.inbox import SETTLED, Inbox, Rest
@@ -49,6 +50,38 @@ def test_what_was_stored_is_an_open_series_with_its_sender(inbox: Inbox) -> None
     assert [path.name for path in series.paths] == ["1.2.3.1.dcm", "1.2.3.2.dcm"]
     assert contents(series.paths) == {"1.2.3.1": b"head body", "1.2.3.2": b"head body"}
     assert before - 1 <= series.last_arrival_unix_s <= time.time() + 1
+
+
+_DEEDS = st.one_of(
+    st.tuples(
+        st.just("store"), st.sampled_from("ab"), st.sampled_from("xyz"), st.sampled_from(["CT1", "CT2"])
+    ),
+    st.tuples(st.sampled_from(["claim", "finish", "reopen", "forget"])),
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, 1), _DEEDS), max_size=14))
+def test_what_a_process_remembers_of_a_series_changes_nothing(
+    deeds: list[tuple[int, tuple[str, ...]]],
+) -> None:
+    """Two processes that live on, and one that is started anew for every deed, come to the same."""
+
+    def done(inbox: Inbox, deed: str, *words: str) -> object:
+        try:
+            if deed == "store":
+                sop, content, ae = words
+                return put(inbox, f"1.2.3.{ord(sop)}", content.encode(), ae=ae)
+            at = getattr(inbox, deed)(SERIES)
+            return str(at.relative_to(inbox.root)) if isinstance(at, Path) else at
+        except (FileNotFoundError, ValueError) as problem:
+            return type(problem)
+
+    with tempfile.TemporaryDirectory() as one, tempfile.TemporaryDirectory() as two:
+        living = Inbox(Path(one)), Inbox(Path(one))
+        for who, (deed, *words) in deeds:
+            assert done(living[who], deed, *words) == done(Inbox(Path(two)), deed, *words)
+            assert everything_below(Path(one)) == everything_below(Path(two))
 
 
 def test_the_series_that_is_silent_longest_comes_first(inbox: Inbox) -> None:

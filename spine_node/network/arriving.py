@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, Literal, Protocol, cast
 
 from spine_node.audit.messages import Party, Source, StudyFacts, instances_transferred
 from spine_node.logs import logger
+from spine_node.network import turns
 from spine_node.network.commands import StoreRequest
 from spine_node.network.contexts import DEFLATED_LITTLE
 from spine_node.network.part10 import Head, UnreadableHeadError, file_header, read_head
@@ -24,7 +25,7 @@ from spine_node.network.statuses import Status, in_words
 RECORD_EVERY_S = 1.0
 """How often what came is written down, at most."""
 
-_HEAD_BYTES = 64 << 10
+_HEAD_BYTES = 16 << 10
 """How much of a data set is kept in memory for its UIDs; where they come later, the file is read."""
 
 _FAR_HEAD_BYTES = 16 << 20
@@ -45,7 +46,7 @@ class StoredInstance(Protocol):
 class InstanceDraft(Protocol):
     """An instance on its way in, on disk already and nobody's yet: `spine_node.inbox.Draft`."""
 
-    def write(self, piece: bytes | memoryview) -> None:
+    def write(self, *pieces: bytes | memoryview) -> None:
         """Add bytes; OSError if that is not possible."""
         ...
 
@@ -91,6 +92,7 @@ class Visit:
     began: float = field(default_factory=time.monotonic)
     stored: int = 0
     refused: int = 0
+    too_long: int = 0
     _studies: dict[tuple[str, str, str], dict[str, int]] = field(default_factory=dict, repr=False)
 
     def came(self, head: Head, how: str) -> None:
@@ -120,17 +122,18 @@ class Arriving:
         self._max_bytes = max_bytes
         self._transfer_syntax = ""
         self._draft: InstanceDraft | None = None
+        self._header = b""
         self._start = bytearray()
         self._refusal: tuple[Status, str] | None = None
         self._head = Head("", "", "", "")
 
     def open(self, draft: Callable[[], InstanceDraft], transfer_syntax: str) -> None:
-        """Make room, and write what comes before the data set in a file."""
-        header = file_header(self._request.sop_class_uid, self._request.sop_instance_uid, transfer_syntax)
+        """Make room; a header comes before the data set in a file."""
+        self._header = file_header(
+            self._request.sop_class_uid, self._request.sop_instance_uid, transfer_syntax
+        )
         self._transfer_syntax = transfer_syntax
         self._draft = draft()
-        self._draft.write(header)
-        self._header_bytes = len(header)
 
     def refuse(self, status: Status, comment: str) -> None:
         """Answer with this when all has come; what has come is dropped."""
@@ -143,18 +146,24 @@ class Arriving:
         log.error("receiving_failed", sop_instance_uid=self._request.sop_instance_uid, exc_info=True)
         self.refuse(Status.PROCESSING_FAILURE, "an error of the receiver, see its log")
 
-    def write(self, piece: memoryview) -> None:
+    def write(self, pieces: Sequence[memoryview]) -> None:
         """Take the next bytes of the data set."""
         if self._draft is None:
             return
-        self._left -= len(piece)
+        is_first = self._left == self._max_bytes
+        for piece in pieces:
+            self._left -= len(piece)
+            if len(self._start) < _HEAD_BYTES:
+                self._start += piece[: _HEAD_BYTES - len(self._start)]
         if self._left < 0:
+            self._visit.too_long += 1
             self.refuse(Status.TOO_LONG, f"longer than the {self._max_bytes} bytes that are taken")
             return
-        if len(self._start) < _HEAD_BYTES:
-            self._start += piece[: _HEAD_BYTES - len(self._start)]
         try:
-            self._draft.write(piece)
+            if is_first:
+                self._draft.write(self._header, *pieces)
+            else:
+                self._draft.write(*pieces)
         except OSError as problem:
             self.refuse(Status.OUT_OF_RESOURCES, f"not stored: {problem.strerror or problem}")
         except Exception:  # noqa: BLE001 - see fail
@@ -201,7 +210,8 @@ class Arriving:
             raise _MismatchError(f"data set is instance {head.sop_uid or '(none)'}")
         if not head.series_uid:
             raise UnreadableHeadError("the data set has no Series Instance UID")
-        stored = draft.keep(head.series_uid, head.sop_uid, self._visit.calling_ae)
+        with turns.waiting():
+            stored = draft.keep(head.series_uid, head.sop_uid, self._visit.calling_ae)
         self._draft = None
         self._visit.came(head, stored.how)
         log.info(
@@ -225,7 +235,7 @@ class Arriving:
                 if whole or head.series_uid:
                     return head
         with draft.reader() as file:
-            file.seek(self._header_bytes)
+            file.seek(len(self._header))
             return read_head(BytesIO(file.read(_FAR_HEAD_BYTES)), self._transfer_syntax)
 
 

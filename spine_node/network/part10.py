@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import struct
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import BinaryIO, cast
 
 from pydicom.filereader import read_dataset
@@ -36,11 +37,14 @@ _ACCESSION, _STUDY, _SERIES = Tag("AccessionNumber"), Tag("StudyInstanceUID"), T
 
 
 _WANTED = tuple(map(int, (_SOP_CLASS, _SOP_INSTANCE, _STUDY, _SERIES, _ACCESSION, _PATIENT)))
+_LAST_WANTED = int(_SERIES)
 
 _PLAIN_BYTES = 64 << 10
 _LONG = frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
 _SHORT = frozenset(b"AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST TM UI UL US".split())
 """Value representations by the width of their length in explicit encodings (PS3.5 7.1.2)."""
+_EXPLICIT = _LONG | _SHORT
+_ELEMENT = struct.Struct("<HH2sH")
 
 
 class UnreadableHeadError(ValueError):
@@ -90,17 +94,17 @@ def file_header(sop_class_uid: str, sop_uid: str, transfer_syntax: str) -> bytes
 
     Depends on its arguments only: neither time nor sender is in it.
     """
-    elements = b"".join(
-        [
-            struct.pack("<HH2sHLH", 0x0002, 0x0001, b"OB", 0, 2, 0x0100),  # version 00\\01
-            _text(0x0002, b"UI", sop_class_uid),
-            _text(0x0003, b"UI", sop_uid),
-            _text(0x0010, b"UI", transfer_syntax),
-            _text(0x0012, b"UI", IMPLEMENTATION_CLASS_UID),
-            _text(0x0013, b"SH", IMPLEMENTATION_VERSION),
-        ]
-    )
+    before, after = _around(sop_class_uid, transfer_syntax)
+    elements = before + _text(0x0003, b"UI", sop_uid) + after
     return b"\0" * 128 + b"DICM" + struct.pack("<HH2sHL", 0x0002, 0x0000, b"UL", 4, len(elements)) + elements
+
+
+@lru_cache(maxsize=256)
+def _around(sop_class_uid: str, transfer_syntax: str) -> tuple[bytes, bytes]:
+    """The elements before and after the SOP instance UID; the same for every instance of a series."""
+    before = struct.pack("<HH2sHLH", 0x0002, 0x0001, b"OB", 0, 2, 0x0100)  # version 00\\01
+    after = _text(0x0010, b"UI", transfer_syntax) + _text(0x0012, b"UI", IMPLEMENTATION_CLASS_UID)
+    return before + _text(0x0002, b"UI", sop_class_uid), after + _text(0x0013, b"SH", IMPLEMENTATION_VERSION)
 
 
 def _text(element: int, vr: bytes, text: str) -> bytes:
@@ -117,12 +121,12 @@ def _plain(start: bytes, *, implicit: bool) -> Head | None:
     """
     found: dict[int, str] = {}
     at, end = 0, len(start)
-    if implicit and start[4:6] in _SHORT | _LONG:
+    if implicit and start[4:6] in _EXPLICIT:
         return None
     while end - at >= 8:
-        group, element, vr, length = struct.unpack_from("<HH2sH", start, at)
+        group, element, vr, length = _ELEMENT.unpack_from(start, at)
         tag = group << 16 | element
-        if tag > _SERIES:
+        if tag > _LAST_WANTED:
             return Head(*(found.get(wanted, "") for wanted in _WANTED))
         at += 8
         if implicit:

@@ -15,6 +15,7 @@ from __future__ import annotations
 import queue
 import struct
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -36,7 +37,8 @@ from spine_node.network.commands import (
     store_request,
     store_response,
 )
-from spine_node.network.connection import Connection, PeerGoneError, StirredError, TooSlowError
+from spine_node.network.connection import Connection, Deadline, PeerGoneError, StirredError, TooSlowError
+from spine_node.network.turns import turn
 
 _REQUEST, _DATA = 0x01, 0x04
 PDU_LIMITS = {_REQUEST: 1 << 20, 0x02: 1 << 20, 0x03: 4, _DATA: 1 << 20, 0x05: 4, 0x06: 4, 0x07: 4}
@@ -53,6 +55,9 @@ in it. A senders' 128 contexts of 20 syntaxes are 2700; decoding 15,000 took 11 
 OTHER_DATA_BYTES = 16 << 20
 """Longest data set of a message that is gathered in memory: all but C-STORE."""
 
+MOST_PIECES = 64
+"""Of a data set in the receive buffer: more, and it is handed on, as a piece of one byte takes a hundred."""
+
 SLOWEST_BYTES_PER_S = 1000.0
 
 BIGGEST_ANSWER = 16384
@@ -64,6 +69,8 @@ _OF_OURS = ("Evt1", "Evt7", "Evt8", "Evt9", "Evt11", "Evt14", "Evt15")
 """Events that primitives of our own side are (PS3.8 table 9-10)."""
 
 _LAST, _COMMAND = 0x02, 0x01  # bits of the message control header (PS3.8 E.2)
+_PDU_HEAD, _FRAGMENT_HEAD = struct.Struct(">BBL"), struct.Struct(">LBB")
+_ANSWER_HEAD = struct.Struct(">BBLLBB")
 
 log = logger("scp")
 
@@ -71,7 +78,7 @@ log = logger("scp")
 class Instance(Protocol):
     """A data set that arrives."""
 
-    def write(self, piece: memoryview) -> None:
+    def write(self, pieces: Sequence[memoryview]) -> None:
         """Take the next bytes; the memory is used again afterwards. Trouble is told at the end."""
         ...
 
@@ -91,6 +98,10 @@ class Storage(Protocol):
         """A request has come, its data set follows. Never raises."""
         ...
 
+    def broken(self, association: Association, reason: str) -> None:
+        """The peer sends what is not the protocol, or past its limits, and is being turned out."""
+        ...
+
 
 class BadPduError(Exception):
     """What the peer sends is not the protocol, or past its limits."""
@@ -98,7 +109,10 @@ class BadPduError(Exception):
 
 @dataclass(slots=True)
 class _Message:
-    """A DIMSE message on its way in; `instance` once its command set is whole."""
+    """A DIMSE message on its way in; `instance` once its command set is whole.
+
+    `pieces` of its data set lie in the receive buffer still.
+    """
 
     context_id: int
     began: float
@@ -106,6 +120,13 @@ class _Message:
     size: int = 0
     request: StoreRequest | None = None
     instance: Instance | None = None
+    pieces: list[memoryview] = field(default_factory=list)
+
+    def write_out(self) -> None:
+        """Hand on what lies in the receive buffer."""
+        pieces, self.pieces = self.pieces, []
+        if self.instance is not None and pieces:
+            self.instance.write(pieces)
 
 
 class _StateMachine(StateMachine):
@@ -174,18 +195,21 @@ class UpperLayer(DULServiceProvider):
     def _read_pdu_data(self) -> None:
         """Read what has come, and put the event that it is (PS3.8 9.2.2) to the state machine."""
         try:
-            self._read()
+            with turn():
+                self._read()
         except PeerGoneError:
             self.event_queue.put("Evt17")
         except StirredError:
             pass  # an abort of ours is next
         except TooSlowError:
-            self._refuse("too slow: what was begun did not come in time")
+            reason = "too slow: what was begun did not come in time"
+            log.warning("association_broken", reason=reason, address=self.assoc.requestor.address)
+            self._refuse()
         except (BadPduError, CommandError) as problem:
-            self._refuse(str(problem))
+            self._storage.broken(self.assoc, str(problem))
+            self._refuse()
 
-    def _refuse(self, reason: str) -> None:
-        log.warning("association_broken", reason=reason, address=self.assoc.requestor.address)
+    def _refuse(self) -> None:
         self._drop_message()
         self.event_queue.put("Evt19")
 
@@ -194,23 +218,30 @@ class UpperLayer(DULServiceProvider):
         if state == "Sta13":
             self.connection.discard()
             return
-        if state == "Sta2":
-            deadline = time.monotonic() + self.artim_timer.remaining
-        else:
-            deadline = time.monotonic() + (self.network_timeout or 60.0)
+        connection = self.connection
+        limit_s = self.artim_timer.remaining if state == "Sta2" else self.network_timeout or 60.0
+        due = time.monotonic() + limit_s
+
+        def deadline() -> float:
+            return self._deadline(due)
+
         while True:
-            kind, _, length = struct.unpack(">BBL", self.connection.take(6, self._deadline(deadline)))
+            kind, _, length = _PDU_HEAD.unpack(connection.take(6, deadline))
             if length > PDU_LIMITS.get(kind, 0):
                 raise BadPduError(f"a packet of type {kind:02X} announces {length} bytes")
             if state == "Sta2" and kind != _REQUEST:
                 raise BadPduError(f"a packet of type {kind:02X} came in the place of an association request")
             if kind != _DATA or state != "Sta6":
-                self._hand_on(self.connection.collect(length, deadline), kind, length)
+                self._hand_on(connection.collect(length, deadline), kind, length)
                 return
             self._read_fragments(length, deadline)
-            if self._message is None or self.to_provider_queue.queue or self._kill_thread:
+            if self.to_provider_queue.queue or self._kill_thread:
                 return
-            if time.monotonic() > self._deadline(deadline):
+            if self._message is None:
+                if not connection.ready:
+                    return
+                due = time.monotonic() + limit_s
+            elif time.monotonic() > deadline():
                 raise TooSlowError
 
     def _hand_on(self, body: bytes, kind: int, length: int) -> None:
@@ -218,7 +249,12 @@ class UpperLayer(DULServiceProvider):
             _require_modest(body)
         try:
             pdu, event = self._decode_pdu(bytearray(struct.pack(">BBL", kind, 0, length) + body))
-            pdu.to_primitive()  # as the state machine does, which would end this thread with what it raises
+            # as the state machine does, which would end this thread with what it raises; and once is enough:
+            # a request of 128 contexts takes 4 ms
+            primitive = pdu.to_primitive()
+            pdu.to_primitive = lambda: primitive
+            if isinstance(primitive, A_ASSOCIATE):
+                _require_syntaxes(primitive)
         except Exception as problem:
             raise BadPduError(f"a packet of type {kind:02X} cannot be decoded: {problem}") from problem
         self._recv_pdu.put(pdu)
@@ -230,14 +266,13 @@ class UpperLayer(DULServiceProvider):
             return otherwise
         return message.began + (self.network_timeout or 60.0) + message.size / SLOWEST_BYTES_PER_S
 
-    def _read_fragments(self, length: int, deadline: float) -> None:
+    def _read_fragments(self, length: int, deadline: Deadline) -> None:
         """The presentation data values of one P-DATA-TF (PS3.8 9.3.5)."""
+        connection = self.connection
         while length > 0:
             if length < 6:
                 raise BadPduError(f"{length} bytes are left over in a P-DATA-TF")
-            size, context_id, control = struct.unpack(
-                ">LBB", self.connection.take(6, self._deadline(deadline))
-            )
+            size, context_id, control = _FRAGMENT_HEAD.unpack(connection.take(6, deadline))
             length -= 4 + size
             if size < 2 or length < 0:
                 raise BadPduError(f"a fragment announces {size} bytes; {length + size} are left")
@@ -246,25 +281,30 @@ class UpperLayer(DULServiceProvider):
                 self._message = _Message(context_id, time.monotonic())
             elif context_id != self._message.context_id:
                 raise BadPduError(f"context {context_id} within a message of {self._message.context_id}")
+            message = self._message
+            self._check(message, control, left)
             while left:
-                piece = self.connection.take_some(left, self._deadline(deadline))
+                piece = connection.take_some(left, deadline)
                 left -= len(piece)
-                self._add(self._message, control, piece)
+                message.size += len(piece)
+                if control & _COMMAND:
+                    message.command += piece
+                else:
+                    message.pieces.append(piece)
+                    if len(message.pieces) >= MOST_PIECES:
+                        message.write_out()
             if control & _LAST:
-                self._last(self._message, control)
+                self._last(message, control)
 
-    def _add(self, message: _Message, control: int, piece: memoryview) -> None:
-        message.size += len(piece)
+    def _check(self, message: _Message, control: int, size: int) -> None:
+        """Raise BadPduError for a fragment that has no place in this message."""
         if not control & _COMMAND:
             if message.instance is None:
                 raise BadPduError("a data set came before its command set")
-            message.instance.write(piece)
         elif message.instance is not None:
             raise BadPduError("a command set came within a data set")
-        elif len(message.command) + len(piece) > COMMAND_BYTES:
+        elif len(message.command) + size > COMMAND_BYTES:
             raise BadPduError(f"a command set of more than {COMMAND_BYTES} bytes")
-        else:
-            message.command += piece
 
     def _last(self, message: _Message, control: int) -> None:
         if control & _COMMAND:
@@ -279,10 +319,12 @@ class UpperLayer(DULServiceProvider):
             else:
                 message.instance = _HandedOn(self, message, has_data_set(command))
             if has_data_set(command):
+                self.connection.keeper = message.write_out
                 return
         if message.instance is None:
             raise BadPduError("a data set ended before its command set")
-        self._message = None
+        message.write_out()
+        self._message = self.connection.keeper = None
         status, comment = message.instance.finish()
         if message.request is not None:
             self._answer(message.context_id, store_response(message.request, status, comment))
@@ -293,12 +335,11 @@ class UpperLayer(DULServiceProvider):
             piece = command[at : at + step]
             control = _COMMAND | (_LAST if at + step >= len(command) else 0)
             size = len(piece) + 2
-            self.connection.send(
-                struct.pack(">BBLLBB", _DATA, 0, size + 4, size, context_id, control) + piece
-            )
+            self.connection.send(_ANSWER_HEAD.pack(_DATA, 0, size + 4, size, context_id, control) + piece)
 
     def _drop_message(self) -> None:
         message, self._message = self._message, None
+        self.connection.keeper = None
         if message is not None and message.instance is not None:
             message.instance.discard()
 
@@ -310,10 +351,11 @@ class _HandedOn:
         self._dimse, self._context_id = upper_layer.assoc.dimse, message.context_id
         self._command, self._data, self._has_data_set = bytes(message.command), bytearray(), has_data_set
 
-    def write(self, piece: memoryview) -> None:
-        if len(self._data) + len(piece) > OTHER_DATA_BYTES:
-            raise BadPduError(f"a message with a data set of more than {OTHER_DATA_BYTES} bytes")
-        self._data += piece
+    def write(self, pieces: Sequence[memoryview]) -> None:
+        for piece in pieces:
+            if len(self._data) + len(piece) > OTHER_DATA_BYTES:
+                raise BadPduError(f"a message with a data set of more than {OTHER_DATA_BYTES} bytes")
+            self._data += piece
 
     def finish(self) -> tuple[int, str]:
         self._pass(_COMMAND | _LAST, self._command)
@@ -331,6 +373,14 @@ class _HandedOn:
             self._dimse.receive_primitive(primitive)
         except Exception as problem:
             raise BadPduError(f"a message cannot be decoded: {problem!r}") from problem
+
+
+def _require_syntaxes(request: A_ASSOCIATE) -> None:
+    """Raise BadPduError for a context without a transfer syntax (PS3.8 9.3.2.2 asks for one at least), which
+    pynetdicom does not expect."""
+    for context in request.presentation_context_definition_list:
+        if not context.transfer_syntax:
+            raise BadPduError(f"presentation context {context.context_id} has no transfer syntax")
 
 
 def _require_modest(request: bytes) -> None:

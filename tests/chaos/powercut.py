@@ -105,6 +105,11 @@ def _ops(call: str, arguments: str, result: int, folder: Path, offsets: dict[str
         if call == "write":
             offsets[number] = at + result
         yield Op("write", below(""), offset=at, data=strings[0][:result])
+    elif call == "writev":
+        number, gathered = held[0][0], b"".join(strings)[:result]
+        at = offsets[number]
+        offsets[number] = at + result
+        yield Op("write", below(""), offset=at, data=gathered)
     elif call == "lseek":
         offsets[held[0][0]] = result
     elif call == "ftruncate":
