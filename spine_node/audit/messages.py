@@ -36,8 +36,9 @@ _APPLICATION = Code("110150", "Application")
 _STUDY_UID, _SOP_CLASS_UID = Code("110180", "Study Instance UID"), Code("110181", "SOP Class UID")
 _NODE_ID, _PATIENT_NUMBER = Code("110182", "Node ID"), Code("2", "Patient Number", "RFC-3881")
 _START, _STOP = Code("110120", "Application Start"), Code("110121", "Application Stop")
-_NODE_AUTHENTICATION = Code("110126", "Node Authentication")
-_AUDIT_RECORDING = Code("110134", "Audit Recording Stopped")
+NODE_AUTHENTICATION = Code("110126", "Node Authentication")
+RESTRICTED_FUNCTION = Code("110132", "Use of Restricted Function")
+_AUDIT_RECORDING = Code("110133", "Audit Recording Stopped")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,9 +84,9 @@ def application_activity(source: Source, *, started: bool) -> str:
     return _finished(message, source)
 
 
-def security_alert(source: Source, peer: Party, description: str) -> str:
-    """Somebody was not let in (A.5.3.11); mitigation was effective, so a minor failure."""
-    message = _message("110113", "Security Alert", "E", MINOR_FAILURE, [_NODE_AUTHENTICATION], description)
+def security_alert(source: Source, peer: Party, description: str, kind: Code = NODE_AUTHENTICATION) -> str:
+    """Somebody was not let in, or turned out (A.5.3.11); mitigation was effective, so a minor failure."""
+    message = _message("110113", "Security Alert", "E", MINOR_FAILURE, [kind], description)
     _participant(message, _ourselves(source), requestor=False, aes=[source.ae_title])
     _participant(message, peer.ae_title or peer.address, requestor=False, address=peer.address)
     _finish_source(message, source)

@@ -18,7 +18,7 @@ from weakref import WeakKeyDictionary
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
 
-from spine_node.audit.messages import Party, security_alert
+from spine_node.audit.messages import RESTRICTED_FUNCTION, Party, security_alert
 from spine_node.audit.trail import AuditTrail
 from spine_node.logs import logger
 from spine_node.network.acceptor import AssociationServer, accept
@@ -193,6 +193,14 @@ class StorageSCP:
             arriving.fail()
         return arriving
 
+    def broken(self, association: Association, reason: str) -> None:
+        """What a peer sends is not the protocol, or past its limits: its association ends here."""
+        visit = self._visits.get(association) or Visit(association.requestor.address)
+        log.warning("association_broken", reason=reason, address=visit.address, calling_ae=visit.calling_ae)
+        if self._audit is not None:
+            who = Party(visit.calling_ae, visit.address)
+            self._audit.write(security_alert(self._audit.source, who, reason, RESTRICTED_FUNCTION))
+
     def _may_store(self, association: Association, request: StoreRequest) -> None:
         """Raise StoreRefusedError unless this association may store this class."""
         abstract_syntax = association._accepted_cx[request.context_id].abstract_syntax
@@ -248,3 +256,6 @@ class StorageSCP:
             sender = Party(visit.calling_ae, visit.address)
             for message in visit.received(self._audit.source, sender):
                 self._audit.write(message)
+            if visit.too_long:
+                words = f"{visit.too_long} instances were longer than {self._max_instance_bytes} bytes"
+                self._audit.write(security_alert(self._audit.source, sender, words, RESTRICTED_FUNCTION))

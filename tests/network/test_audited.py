@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree as ET
@@ -94,6 +95,27 @@ def test_what_was_received_is_told_by_study_and_patient_when_the_association_end
     assert actions == ["C", "C", "R", "R"]
     assert [instances(m) for m in found] == [2, 3, 2, 3]
     assert {m.findall("ActiveParticipant")[0].attrib["NetworkAccessPointID"] for m in found} == {"127.0.0.1"}
+
+
+def test_what_was_past_a_limit_is_told_as_a_security_alert(
+    receiving: Callable[..., Receiver], tmp_path: Path
+) -> None:
+    """Instances too long, once an association; what is not the protocol, at once."""
+    receiver = receiving(audit=AuditTrail(tmp_path / "audit", US), max_instance_bytes=5000)
+    send(receiver.peer, make_ct(tmp_path / "long", slices=2, rows=128), "CT1")
+    wait_until(lambda: len(told(tmp_path / "audit")) == 1)
+    with socket.create_connection((receiver.peer.host, receiver.peer.port), 120) as connection:
+        connection.sendall(b"\1\0\xff\xff\xff\xff")
+        assert connection.recv(100)[:1] == b"\7", "an A-ABORT"
+    wait_until(lambda: len(told(tmp_path / "audit")) == 2)
+    long, broken = told(tmp_path / "audit")
+    assert (event(long), event(broken)) == ("110113", "110113")
+    words = [m.find(".//EventOutcomeDescription") for m in (long, broken)]
+    assert [w.text for w in words if w is not None] == [
+        "2 instances were longer than 5000 bytes",
+        "a packet of type 01 announces 4294967295 bytes",
+    ]
+    assert "CT1" in ET.tostring(long, encoding="unicode")
 
 
 def test_the_facts_of_files_and_folders_pass_over_what_cannot_be_read(tmp_path: Path) -> None:

@@ -67,13 +67,13 @@ ae_title = "SPINENODE"
 port = {plain}
 tls_port = {secured}
 processes = 1
-idle_timeout_s = 10
-association_timeout_s = 3
+idle_timeout_s = 60
+association_timeout_s = 15
 [tls]
 certificate = "{node.certificate}"
 key = "{node.key}"
 ca = "{ca}"
-handshake_timeout_s = 3
+handshake_timeout_s = 15
 [series]
 quiet_s = 1
 give_up_s = 3
@@ -131,8 +131,8 @@ def node() -> Iterator[GuardedNode]:
         CONFIG.format(**ports, node=hospital.node, ca=hospital.ca, folder=folder)
     )
     tls = hospital.client(hospital.caller)
-    plain = Peer("node", "SPINENODE", "127.0.0.1", ports["plain"], connect_timeout_s=5)
-    secured = Peer("node", "SPINENODE", "127.0.0.1", ports["secured"], connect_timeout_s=5, tls=tls)
+    plain = Peer("node", "SPINENODE", "127.0.0.1", ports["plain"], connect_timeout_s=60)
+    secured = Peer("node", "SPINENODE", "127.0.0.1", ports["secured"], connect_timeout_s=60, tls=tls)
     environment = {"PATH": os.environ["PATH"], "PYTHONPATH": str(ROOT), "HOME": str(folder)}
     environment |= {"MPLCONFIGDIR": str(folder), "OMP_NUM_THREADS": "1", "PYTHONDONTWRITEBYTECODE": "1"}
     serve = [sys.executable, "-m", "spine_node", "serve", "--config", str(folder / "node.toml")]
@@ -140,11 +140,11 @@ def node() -> Iterator[GuardedNode]:
         process = subprocess.Popen([*user, *serve], cwd=folder, env=environment, stdout=log, stderr=log)
     found = GuardedNode(folder, plain, secured, hospital, process, bool(user) or os.getuid() != 0)
     try:
-        wait_until(lambda: any(line["event"] == "receiver_ready" for line in found.log()), 60)
+        wait_until(lambda: any(line["event"] == "receiver_ready" for line in found.log()))
         yield found
     finally:
         children = found.processes()
         process.terminate()
-        process.wait(60)
+        process.wait(120)
         psutil.wait_procs(children, timeout=30)
         shutil.rmtree(folder)

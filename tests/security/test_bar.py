@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import struct
 import subprocess
@@ -60,7 +61,7 @@ def says(make: Callable[[Peer], bytes], port: str = "plain") -> Attempt:
 
     def attempt(node: GuardedNode) -> None:
         peer: Peer = getattr(node, port)
-        with socket.create_connection((peer.host, peer.port), 15) as connection:
+        with socket.create_connection((peer.host, peer.port), 120) as connection:
             try:
                 connection.sendall(make(peer))
                 while connection.recv(65536):
@@ -138,6 +139,8 @@ OVERSIZED: dict[str, Callable[[Peer], bytes]] = {
     "data of 16 MB before an association": lambda _: pdu(4, b"\0" * (16 << 20)),
 }
 
+TURNED_OUT = ("association_broken", "association_refused", "connection_refused")
+
 
 @pytest.mark.parametrize("name", ATTEMPTS)
 def test_who_does_not_belong_is_refused_logged_and_audited_and_the_node_serves(
@@ -158,20 +161,31 @@ def test_who_does_not_belong_is_refused_logged_and_audited_and_the_node_serves(
 
 
 def _plain(words: str) -> str:
-    """As XML text has it."""
+    """As XML text has it: control characters are none of its."""
+    words = "".join(c if c >= " " else "?" for c in words)
     return words.replace("&", "&amp;").replace("<", "&lt;")
 
 
 @pytest.mark.parametrize("name", OVERSIZED)
-def test_whatever_is_oversized_is_ended_and_logged_and_the_node_serves(node: GuardedNode, name: str) -> None:
-    logged = len(node.log())
+def test_whatever_is_oversized_is_ended_logged_and_audited_and_the_node_serves(
+    node: GuardedNode, name: str
+) -> None:
+    logged, audited = len(node.log()), len(node.audit())
     says(OVERSIZED[name])(node)
-    wait_until(lambda: [line for line in node.log()[logged:] if line.get("address") == "127.0.0.1"])
+
+    def told() -> bool:
+        reasons = [line["reason"] for line in node.log()[logged:] if line["event"] in TURNED_OUT]
+        alerts = [message for message in node.audit()[audited:] if "Security Alert" in message]
+        return any(_plain(reason) in message for reason in reasons for message in alerts)
+
+    wait_until(told)
     node.serves()
 
 
 def test_memory_stays_small_after_all_that(node: GuardedNode) -> None:
-    receivers = [p for p in node.processes() if "receiver" in p.cmdline()]
+    for make in OVERSIZED.values():
+        says(make)(node)
+    receivers = [p for p in node.processes() if "receiver" in of_living(p.cmdline)]
     assert receivers
     assert all(p.memory_info().rss < 400e6 for p in receivers)
 
@@ -181,7 +195,7 @@ def test_the_listening_sockets_are_those_of_the_config(node: GuardedNode) -> Non
     scp = load_settings(node.folder / "node.toml", {}).scp
     found = set()
     for process in node.processes():
-        for connection in process.net_connections("inet"):
+        for connection in of_living(process.net_connections, "inet"):
             if connection.status == psutil.CONN_LISTEN or connection.type == socket.SOCK_DGRAM:
                 found.add((connection.laddr.ip, connection.laddr.port))
     assert found == {("127.0.0.1", scp.port), ("127.0.0.1", scp.tls_port)}
@@ -190,23 +204,34 @@ def test_the_listening_sockets_are_those_of_the_config(node: GuardedNode) -> Non
 def test_the_node_runs_as_a_plain_user_from_an_install_that_it_cannot_change(node: GuardedNode) -> None:
     """All of its processes; what it writes lies below its own folder, for nobody else to read."""
     if not node.plain_user:
-        pytest.skip("no plain user can be had here: setpriv, or the right to read a home, is absent")
-    wait_until(lambda: any(line["event"] == "worker_ready" for line in node.log()), 120)
+        absent = shutil.which("setpriv") is None
+        if absent and os.environ.get("CI") == "true":
+            pytest.fail("not installed: setpriv")
+        why = "not installed: setpriv" if absent else "no other user may read this interpreter and checkout"
+        pytest.skip(f"the node runs as root here, in CI too ({why}; a checkout outside of /root may help)")
+    wait_until(lambda: any(line["event"] == "worker_ready" for line in node.log()))
     if os.getuid() == 0:
-        for process in node.processes():
-            assert set(process.uids()) == {NOBODY}
-            status = Path(f"/proc/{process.pid}/status").read_text()
-            assert "NoNewPrivs:\t1" in status
+        for status in (of_living(Path(f"/proc/{p.pid}/status").read_text) for p in node.processes()):
+            assert not status or f"\nUid:\t{NOBODY}\t{NOBODY}\t{NOBODY}\t{NOBODY}\n" in status
+            assert not status or "NoNewPrivs:\t1" in status
     written = [
         path
         for process in node.processes()
-        for path in (file.path for file in process.open_files() if file.mode not in ("r",))
+        for path in (file.path for file in of_living(process.open_files) if file.mode not in ("r",))
     ]
     assert written
     assert all(Path(path).is_relative_to(node.folder) or path.startswith("/dev/") for path in written), (
         written
     )
     assert (node.folder / "data" / "audit").stat().st_mode & 0o077 == 0
+
+
+def of_living(ask: Callable[..., Any], *arguments: Any) -> Any:
+    """What a process answers; nothing where it has just ended, as what a library starts may."""
+    try:
+        return ask(*arguments)
+    except (psutil.NoSuchProcess, FileNotFoundError, ProcessLookupError):
+        return ""
 
 
 def test_a_connection_cannot_be_made_but_on_loopback(node: GuardedNode) -> None:
@@ -244,13 +269,13 @@ def test_no_log_line_error_or_list_tells_who_a_patient_is(node: GuardedNode, tmp
     series = {str(pydicom.dcmread(p).SeriesInstanceUID) for p in (paths[0], gap[0])}
     settled = ("series_refused", "series_ignored", "series_failed", "refused", "failed")
     wait_until(
-        lambda: series <= {str(line.get("series_uid")) for line in node.log() if line["event"] in settled}, 90
+        lambda: series <= {str(line.get("series_uid")) for line in node.log() if line["event"] in settled}
     )
     said = [(node.folder / "node.log").read_text(errors="replace"), *(o.detail for o in (*outcomes, refused))]
     for words in (["studies"], ["studies", "--json"]):
         done = subprocess.run(
             [sys.executable, "-m", "spine_node", *words, "--config", str(node.folder / "node.toml")],
-            capture_output=True, text=True, check=False, timeout=60,
+            capture_output=True, text=True, check=False, timeout=600,
         )  # fmt: skip
         said += [done.stdout, done.stderr]
     for reason in (node.folder / "data" / "inbox").rglob("reason.txt"):
@@ -275,10 +300,21 @@ def ask_by_name(peer: Peer) -> None:
     assert answers[-1] == 0
 
 
-def test_every_audit_message_of_the_node_is_valid(node: GuardedNode) -> None:
-    """Comes last: by then there are alerts, transfers and queries of two ports and several processes."""
-    messages = node.audit()
-    assert [found for message in messages for found in problems(message)] == []
-    for event in ("110100", "110104", "110112", "110113"):
-        assert any(f'csd-code="{event}"' in message for message in messages), event
+def test_every_audit_message_of_the_node_is_valid(node: GuardedNode, tmp_path: Path) -> None:
+    """Of its start, of transfers and alerts of both ports, of a query; and of whatever else it met before."""
+    for peer in (node.plain, node.secured):
+        assert all(o.stored for o in send(peer, make_ct(tmp_path / str(peer.port), slices=1), "CT1"))
+    for name in ("an unknown AE title", "no certificate"):
+        ATTEMPTS[name][0](node)
+    ask_by_name(node.plain)
+
+    def told() -> bool:
+        messages = node.audit()
+        return all(
+            sum(f'csd-code="{event}"' in message for message in messages) >= number
+            for event, number in {"110100": 1, "110104": 2, "110112": 1, "110113": 2}.items()
+        )
+
+    wait_until(told)
+    assert [found for message in node.audit() for found in problems(message)] == []
     assert (node.folder / "data" / "audit").stat().st_mode & 0o077 == 0

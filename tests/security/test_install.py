@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import configparser
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -39,10 +38,9 @@ def test_the_unit_gives_the_node_no_more_than_it_needs(key: str, value: str) -> 
     assert setting(key) == value
 
 
+@pytest.mark.systemd
 def test_systemd_finds_the_unit_well_protected() -> None:
     """Its own measure: 0 is nothing exposed, 10 everything; below 3 is what it calls OK."""
-    if shutil.which("systemd-analyze") is None:
-        pytest.skip("not installed: systemd-analyze")
     done = subprocess.run(
         ["systemd-analyze", "security", "--offline=true", "--threshold=25", str(UNIT)],
         capture_output=True, text=True, check=False,
