@@ -1,7 +1,8 @@
 """Keeps the disk: finds what is held, has `retention` choose, deletes that; stops receiving when all is owed.
 
 Once an hour what is past its days, leftovers of interrupted writing, the engine's own old rows and the
-ledger's; every few seconds whether space is short. Where space stays short although everything that may go
+ledger's (not within a day of a clock that was set forward: it may be wrong, and everything looks old then);
+every few seconds whether space is short. Where space stays short although everything that may go
 has gone, the inbox stores nothing more, and is opened again by the first look that finds room.
 """
 
@@ -18,6 +19,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from spine_node.audit.messages import StudyFacts, study_deleted
 from spine_node.audit.trail import AuditTrail
+from spine_node.clock import ClockWatch
 from spine_node.config import Settings, StorageSettings
 from spine_node.disk import free_bytes, used_bytes, worlds_fault
 from spine_node.inbox import Inbox, Rest
@@ -37,6 +39,9 @@ SPACE_EVERY_S = 5.0
 
 AGE_EVERY_S = 3600.0
 """How often it is looked what is past its days."""
+
+CLOCK_STEP_S = 1800.0
+"""Steps of the clock that are no mere correction."""
 
 NOTHING_TO_GAIN_S = 60.0
 """Pause after a look that found space short and nothing to delete."""
@@ -163,9 +168,12 @@ class Spool:
         for job in jobs:
             if owed[job.job]:
                 of_series[job.series_uid] = owed[job.job]
+        older = self.inbox.superseded()
         for rest in self.inbox.rests():
             state = {"receiving": "arriving", "claimed": "analysing"}.get(rest.state, rest.state)
             size, why = self._size(rest.folder), of_series.get(rest.series_uid, "")
+            if rest.series_uid in older and state == rest.state:  # goes with what has settled
+                size += self._size(older[rest.series_uid])
             yield Held("received", rest.series_uid, state, rest.since_unix_s, size, why)
 
     def forget_sizes(self) -> None:
@@ -175,7 +183,8 @@ class Spool:
     def used(self, kind: Kind) -> int:
         """Bytes that all of this kind take."""
         if kind == "received":
-            return sum(self._size(rest.folder) for rest in self.inbox.rests())
+            folders = [rest.folder for rest in self.inbox.rests()]
+            return sum(map(self._size, [*folders, *self.inbox.superseded().values()]))
         return sum(self._size(folder) for folder in _folders(self.settings.storage.results))
 
     def _size(self, folder: Path) -> int:
@@ -211,10 +220,18 @@ class Housekeeping:
         self._inbox, self._ledger, self._storage, self._purge = inbox, ledger, settings.storage, purge
         self._spool = Spool(inbox, ledger, settings, audit)
         self._next_age = self._next_space = 0.0
+        self._clock = ClockWatch()
 
     def look(self) -> None:
         """Delete what is past its days or in the way; stop and start receiving."""
         now = time.monotonic()
+        if (step_s := self._clock.step_s()) > CLOCK_STEP_S:
+            self._next_age = now + DAY_S
+            log.error(
+                "clock_set_forward",
+                step_s=round(step_s),
+                meaning="nothing is deleted by age for a day: if the clock is wrong, set it right",
+            )
         if now >= self._next_age:
             self._next_age = now + AGE_EVERY_S
             self._by_age()

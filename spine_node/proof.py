@@ -55,6 +55,10 @@ class Proof:
         self._peers = {peer.name: peer for peer in settings.destinations}
         self._commitments, self._outbox = Commitments(ledger.database), Outbox(ledger.database)
 
+    def wait_no_longer_than_ever(self) -> int:
+        """After the clock was set back: no question waits past the longest wait from now; how many did."""
+        return self._commitments.due_by(self._clock() + LONGEST_WAIT_S)
+
     def due(self) -> list[str]:
         """Names of the destinations that are to be asked something now."""
         return self._commitments.due_peers(self._clock())

@@ -38,6 +38,7 @@ import traceback
 import zlib
 from collections.abc import Callable
 
+from spine_node.clock import ClockWatch
 from spine_node.config import Destination, Settings
 from spine_node.errors import NotTakenNow, PeerRejects, PeerUnavailable
 from spine_node.ledger import Ledger
@@ -55,6 +56,9 @@ REJECTED_RETRY_S = 1800.0
 
 LONGEST_OWN_RETRY_S = 3600.0
 """Longest wait of a job that the destination does not take while it takes others."""
+
+CLOCK_STEP_S = 60.0
+"""A clock set back by more was wrong when waits were reckoned by it."""
 
 TRIES_AT_THE_HEAD = 3
 """How often the head of a line is tried before others may overtake it."""
@@ -77,6 +81,8 @@ class Sender:
         self._peers = {peer.name: peer for peer in settings.destinations}
         self._outbox = Outbox(ledger.database)
         self._draining: set[tuple[str, int]] = set()
+        self._watch = ClockWatch(clock)
+        self._wait_no_longer_than_ever()
         self._stopping = threading.Event()
 
     def work(self) -> Work:
@@ -88,6 +94,8 @@ class Sender:
 
     def due(self) -> list[tuple[str, int]]:
         """Destination and part of its line, for each that has something to send now and is not at it."""
+        if self._watch.step_s() < -CLOCK_STEP_S:
+            self._wait_no_longer_than_ever()
         now = self._clock()
         away = self._outbox.away()
         asking = [name for name in self._proof.due() if name not in away or away[name].due_at <= now]
@@ -202,6 +210,13 @@ class Sender:
         for waiting in self._outbox.waiting(peer_name):
             self._give_up(waiting, f"destination {peer_name} is no longer in the config")
         self._outbox.set_back(peer_name)
+
+    def _wait_no_longer_than_ever(self) -> None:
+        """What was put off by a clock that ran ahead, and was set back, would wait for that time to come."""
+        waited = self._outbox.due_by(self._clock() + LONGEST_OWN_RETRY_S)
+        waited += self._proof.wait_no_longer_than_ever()
+        if waited:
+            log.warning("clock_set_back", waits_shortened=waited)
 
     def _parts(self, peer_name: str) -> int:
         return self._peers[peer_name].associations if peer_name in self._peers else 1

@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
-from spine_node.housekeeping import DAY_S, Spool
+from spine_node.housekeeping import DAY_S, Housekeeping, Spool
 from spine_node.ledger import STATES
 from spine_node.ledger.arrivals import Arrivals
 from spine_node.ledger.books import Books
@@ -110,6 +111,19 @@ def test_over_quota_the_oldest_delivered_goes_first_and_no_more_than_needed(node
     assert node.inbox.stopped() == ""
 
 
+def test_older_contents_of_instances_count_and_go_with_their_series(node_with: Any) -> None:
+    """A PACS that corrects a study sends all of it again: twice the bytes, and both are ours."""
+    node = node_with(inbox_quota_gb=2.6e-3)
+    node.delivered(2, days_ago=1)
+    node.inbox.store("1.2.1.1", "1.2.1.1.1", "CT1", [b"wrong patient" * 100_000])
+    node.delivered(1, days_ago=2)
+    assert list(node.inbox.superseded()) == ["1.2.1.1"]
+    node.look()
+    assert node.received == {2}
+    assert node.inbox.superseded() == {}
+    assert node.inbox.stopped() == ""
+
+
 def test_the_quota_of_results_takes_results(node_with: Any) -> None:
     node = node_with(results_quota_gb=1.5e-3)
     node.delivered(1, days_ago=2)
@@ -166,7 +180,7 @@ JOBS = st.tuples(st.sampled_from(STATES), st.lists(SAID, max_size=3), st.integer
 
 
 @given(st.lists(JOBS, min_size=1, max_size=5), st.booleans())
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 def test_whatever_the_ledger_says_nothing_undelivered_or_uncommitted_is_chosen(
     node_of_series: Node, ledger_of: list[Any], everywhere: bool
 ) -> None:
@@ -231,3 +245,27 @@ def test_the_engine_is_told_to_forget_too(node_with: Any) -> None:
     node = node_with()
     node.look()
     assert node.purged == [30 * DAY_S]
+
+
+def test_a_clock_set_forward_deletes_nothing_for_a_day(
+    node_with: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A wrong time server, and everything is years old at once; a day is time to see the error in the log."""
+    node = node_with(results_days=30)
+    node.delivered(1)
+    keeping = Housekeeping(node.inbox, node.ledger, node.settings, lambda _s: 0)
+    keeping.look()
+    wall, steady = time.time, time.monotonic
+    monkeypatch.setattr(time, "time", lambda: wall() + 400 * DAY_S)
+    keeping._clock.wall = time.time
+    for hours in (1, 23):
+        monkeypatch.setattr(time, "monotonic", lambda passed=hours * 3600.0: steady() + passed)
+        keeping._clock.steady = time.monotonic
+        with capture_logs() as events:
+            keeping.look()
+        assert [e["event"] for e in events] == (["clock_set_forward"] if hours == 1 else [])
+        assert (node.received, node.results) == ({1}, {1})
+    monkeypatch.setattr(time, "monotonic", lambda: steady() + 26 * 3600.0)
+    keeping._clock.steady = time.monotonic
+    keeping.look()
+    assert (node.received, node.results) == (set(), set())

@@ -244,3 +244,34 @@ def test_the_waits_double_up_to_ten_minutes() -> None:
     waits = [retry_wait_s(n) for n in range(12)]
     assert waits[0] == 15
     assert all(later == min(2 * earlier, 600) for earlier, later in itertools.pairwise(waits))
+
+
+def test_a_clock_that_was_wrong_and_is_set_right_keeps_no_result_waiting(
+    hospital: Callable[..., Hospital], pacs: MoodyPacs
+) -> None:
+    """A machine starts with a clock a year ahead, finds the PACS away, and then gets the right time."""
+    node = hospital()
+    node.clock.now += 365 * DAY_S
+    pacs.be("busy")
+    expected = node.analyse("job")
+    node.settle()
+    node.clock.now -= 365 * DAY_S
+    pacs.be("well")
+    node.go_by(2 * LONGEST_OWN_RETRY_S)
+    assert pacs.kept == expected
+
+
+def test_a_clock_set_right_while_the_node_is_down_keeps_no_result_waiting(
+    hospital: Callable[..., Hospital], pacs: MoodyPacs
+) -> None:
+    node = hospital()
+    node.clock.now += 365 * DAY_S
+    pacs.be("busy")
+    expected = node.analyse("job")
+    node.settle()
+    node.close()
+    node.clock.now -= 365 * DAY_S
+    pacs.be("well")
+    node.open()
+    node.go_by(2 * LONGEST_OWN_RETRY_S)
+    assert pacs.kept == expected

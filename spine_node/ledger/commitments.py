@@ -99,6 +99,12 @@ class Commitments:
         query = query.where(_commitments.c.state == "open", _commitments.c.due_at <= now)
         return self._read(query.order_by(_commitments.c.due_at).limit(limit))
 
+    def due_by(self, latest: float) -> int:
+        """Have no question wait for longer than that, to be asked or to be answered; how many did."""
+        waits = sa.and_(_OURS, _commitments.c.state.in_(("open", "asked")), _commitments.c.due_at > latest)
+        with self._engine.begin() as connection:
+            return connection.execute(_commitments.update().where(waits).values(due_at=latest)).rowcount
+
     def due_peers(self, now: float) -> list[str]:
         """Peers that are to be asked something now."""
         query = sa.select(_commitments.c.peer).where(_OURS)

@@ -156,6 +156,15 @@ class Outbox:
         with self._engine.begin() as connection:
             connection.execute(_outbox.delete().where(mine))
 
+    def due_by(self, latest: float) -> int:
+        """Have nothing wait for longer than that, be it a job or a peer; how many did."""
+        waited = 0
+        with self._engine.begin() as connection:
+            for table in (_outbox, _peers):
+                late = table.update().where(table.c.due_at > latest).values(due_at=latest)
+                waited += connection.execute(late).rowcount
+        return waited
+
     def away(self) -> dict[str, Away]:
         """The peers that take nothing now."""
         with self._engine.connect() as connection:

@@ -71,5 +71,5 @@ for _ in range(20):
     arrivals.record("{SERIES}", "{STUDY}", "A1", "CT1", "10.0.0.7", 2, 1, "why")
 """
     started = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(3)]
-    assert [process.wait(timeout=60) for process in started] == [0, 0, 0]
+    assert [process.wait(timeout=600) for process in started] == [0, 0, 0]
     assert (only(arrivals).stored, only(arrivals).refused) == (120, 60)
