@@ -72,7 +72,7 @@ def associated(
         ae_title=peer.ae_title,
         max_pdu=0,  # the answers are small, or reports; what we send is cut to the peer's maximum
         ext_neg=list(roles),
-        evt_handlers=[(evt.EVT_CONN_OPEN, _send_at_once, [heard]), *handlers],
+        evt_handlers=[(evt.EVT_CONN_OPEN, _on_connected, [heard, peer.answer_timeout_s]), *handlers],
         tls_args=None if secure is None else (secure, _server_name(peer)),  # type: ignore[arg-type]
     )
     if not association.is_established:
@@ -140,11 +140,13 @@ def _server_name(peer: Peer) -> str:
     return (peer.tls.server_name if peer.tls else "") or peer.host
 
 
-def _send_at_once(event: evt.Event, heard: _Heard) -> None:
-    # Else a data set's last, short packet waits for the acknowledgement of the one before it.
+def _on_connected(event: evt.Event, heard: _Heard, patience_s: float) -> None:
     transport = event.assoc.dul.socket
     if transport is not None and transport.socket is not None:
+        # Else a data set's last, short packet waits for the acknowledgement of the one before it.
         transport.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        # Else a peer that stops in the middle of a packet keeps a thread for good.
+        transport.socket.settimeout(patience_s)
         heard.listen_to(transport)
 
 
