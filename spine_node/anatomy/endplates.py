@@ -90,7 +90,8 @@ def find_plates(level: str, body: Blob, field: Field, centre_mm: FloatArray, axe
     axes : ndarray, shape (3, 3)
         First guess of left, posterior, cranial; columns, LPS.
     """
-    cast = _cast(body, field, centre_mm, axes)
+    outer_mm = body.outer_mm
+    cast = _cast(body, outer_mm, field, centre_mm, axes)
     for _ in range(_PASSES):
         used, reasons = _columns(level, body, cast)
         planes, degenerate = _coarse(level, body, cast, used)
@@ -101,7 +102,7 @@ def find_plates(level: str, body: Blob, field: Field, centre_mm: FloatArray, axe
         turn = np.degrees(np.arccos(np.clip(cranial @ cast.axes[:, 2], -1, 1)))
         if turn < _SETTLED_DEG:
             break
-        cast = _cast(body, field, centre_mm, axes_from(cranial, cast.axes[:, 1]))
+        cast = _cast(body, outer_mm, field, centre_mm, axes_from(cranial, cast.axes[:, 1]))
         used, reasons = _columns(level, body, cast)
     plates = {which: _plate(which, body, cast, used[which]) for which in planes if which in used}
     normals = [plate.normal for plate in plates.values()]
@@ -131,8 +132,8 @@ def with_edges(
     return replace(plate, anterior_mm=anterior, posterior_mm=back, left_mm=left, right_mm=right)
 
 
-def _cast(body: Blob, field: Field, centre_mm: FloatArray, axes: FloatArray) -> _Cast:
-    local = (body.points_mm - centre_mm) @ axes
+def _cast(body: Blob, outer_mm: FloatArray, field: Field, centre_mm: FloatArray, axes: FloatArray) -> _Cast:
+    local = (outer_mm - centre_mm) @ axes
     low, high = local.min(axis=0), local.max(axis=0)
     step = column_step_mm(body)
     u, v = (np.arange(low[k] - step, high[k] + 1.5 * step, step) for k in (0, 1))

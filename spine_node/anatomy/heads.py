@@ -85,7 +85,7 @@ def fit_head(side: str, blob: Blob) -> tuple[FemoralHead | None, str]:
     """
     name = f"{side} femoral head"
     field = field_of(blob)
-    points, at_edge = surface_points(blob)
+    points, at_edge = surface_points(blob, field)
     cut = bool(at_edge.any())
     points = _thinned(points[~at_edge], _MOST_VOTERS)
     ball = find_ball(field, points)

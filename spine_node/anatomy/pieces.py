@@ -82,8 +82,8 @@ def vertebrae_in(
                 keep_fraction=POSTERIOR_KEEP_FRACTION,
             )
             _mention_islands(quality, f"{level} posterior elements", posterior)
-            behind = posterior.points_mm.mean(axis=0)
-        pieces.append(Pieces(level, body, posterior, body.points_mm.mean(axis=0), behind))
+            behind = posterior.centre_mm
+        pieces.append(Pieces(level, body, posterior, body.centre_mm, behind))
     return tuple(pieces), missing, tuple(quality)
 
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from spine_node.anatomy.rims import along_mm
-from spine_node.imaging.surface import SMOOTHING_VOXELS, Field, column_crossings
+from spine_node.imaging.surface import SMOOTHING_VOXELS, Field, column_ends
 from spine_node.imaging.volume import FloatArray
 
 REACH_MM = 48.0
@@ -66,7 +66,7 @@ def edge_mm(field: Field, centre_mm: FloatArray, normal: FloatArray, direction: 
     found = []
     for shift in _ASIDE_MM:
         base = centre_mm + shift * aside + along[:, None] * direction
-        _, highest = column_crossings(field, base, normal, heights)
+        highest = column_ends(field, base, normal, heights, upper=True)
         edge = _corner(along, highest)
         if edge is not None:
             found.append(edge)

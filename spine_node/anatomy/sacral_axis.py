@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import ndimage, optimize
 
 from spine_node.geometry.directions import DegenerateGeometry, across, axes_from, unit
@@ -132,13 +133,13 @@ def mirror_plane(blob: Blob, field: Field, axes: FloatArray) -> MirrorPlane | No
     points = blob.points_mm
     # the same points are drawn whichever way the array is stored and wherever the patient is
     own = (points - points.mean(axis=0)) @ axes
-    points = points[np.lexsort(np.round(own + 0.0137, 1).T)]
     step = max(len(points) // _MOST_POINTS, 1)
     # A stride that shares no factor with the rows would still follow them: chance does not.
-    points = np.random.default_rng(0).permutation(points)[::step][:_MOST_POINTS]
+    chosen = np.random.default_rng(0).permutation(len(points))[::step][:_MOST_POINTS]
+    points = points[_in_order(own)[chosen]]
     middle = points.mean(axis=0)
     away = points - middle
-    blurred = ndimage.gaussian_filter(field.values, BLUR_MM / blob.grid.spacing_mm, truncate=2.5)
+    blurred = field.blurred(BLUR_MM)
     to_index = np.linalg.inv(blob.grid.affine[:3, :3])
 
     def likeness(parameters: FloatArray, every: int = 1) -> float:
@@ -180,6 +181,17 @@ def mirror_plane(blob: Blob, field: Field, axes: FloatArray) -> MirrorPlane | No
         losses.append(value - max(turned))
     left = _turned(axes, best[0], best[1])
     return MirrorPlane(left, float(middle @ left + best[2]), value, min(losses))
+
+
+def _in_order(own_mm: FloatArray) -> NDArray[np.int64]:
+    """What sorts points by their third, then second, then first coordinate, in steps of 0.1 mm."""
+    tenths = np.rint(10 * (own_mm + 0.0137)).astype(np.int64)
+    tenths -= tenths.min(axis=0)
+    sizes = tenths.max(axis=0) + 1
+    number = len(own_mm)
+    # one whole number says all of a point, its place in the row last: sorting those is ten times as fast
+    keys = ((tenths[:, 2] * sizes[1] + tenths[:, 1]) * sizes[0] + tenths[:, 0]) * number + np.arange(number)
+    return np.asarray(np.sort(keys) % number)
 
 
 def _turned(axes: FloatArray, about_cranial_deg: float, about_posterior_deg: float) -> FloatArray:

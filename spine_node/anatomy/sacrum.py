@@ -24,7 +24,7 @@ from spine_node.geometry.angles import angle_between_deg
 from spine_node.geometry.directions import DegenerateGeometry, axes_from, unit
 from spine_node.geometry.fitting import HeightPlane, bowl_terms, robust_height_bowl
 from spine_node.imaging.components import Blob
-from spine_node.imaging.surface import Field, column_crossings
+from spine_node.imaging.surface import Field, column_ends
 from spine_node.imaging.volume import FloatArray
 
 __all__ = ["Seed", "find_s1", "seed_of_shape"]
@@ -190,7 +190,7 @@ def _upper_surface(
     heights = np.arange(-DEEPEST_MM, min(top, 40.0) + rise, rise)
     if len(heights) < 3:
         raise DegenerateGeometry(f"the sacrum begins {-top:.0f} mm below the last vertebra, no plate near it")
-    _, found = column_crossings(field, centre_mm + base @ axes[:, :2].T, axes[:, 2], heights)
+    found = column_ends(field, centre_mm + base @ axes[:, :2].T, axes[:, 2], heights, upper=True)
     return HeightMap(centre_mm, axes, (np.asarray(u), np.asarray(v)), found.reshape(len(u), len(v)))
 
 

@@ -11,7 +11,7 @@ from spine_node.geometry.angles import angle_between_deg
 from spine_node.geometry.directions import across, axes_from, unit
 from spine_node.geometry.fitting import robust_height_plane
 from spine_node.imaging.components import Blob
-from spine_node.imaging.surface import Field, column_crossings
+from spine_node.imaging.surface import Field, column_ends
 from spine_node.imaging.volume import FloatArray
 
 USUAL_SLOPE_DEG = 40.0
@@ -90,9 +90,8 @@ def flat_place(
     for slope in _SLOPES_DEG:
         axes = _facing_axes(vertical, back, slope)
         top = float(((points - centre) @ axes[:, 2]).max()) + 2.0
-        _, highest = column_crossings(
-            field, centre + base @ axes[:, :2].T, axes[:, 2], np.arange(0.0, top + 1.0, 1.0)
-        )
+        feet, heights = centre + base @ axes[:, :2].T, np.arange(0.0, top + 1.0, 1.0)
+        highest = column_ends(field, feet, axes[:, 2], heights, upper=True)
         for middle in np.column_stack([np.zeros(len(v)), v])[2:-2:2]:
             near = np.linalg.norm(base - middle, axis=1) < _SEED_MM
             seen = near & np.isfinite(highest)

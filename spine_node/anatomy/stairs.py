@@ -18,7 +18,7 @@ from spine_node.geometry.fitting import (
     robust_height_plane,
     robust_surface,
 )
-from spine_node.imaging.surface import SMOOTHING_VOXELS, Field, column_crossings
+from spine_node.imaging.surface import SMOOTHING_VOXELS, Field, column_ends
 from spine_node.imaging.volume import FloatArray, Grid
 
 STAIR = 0.35
@@ -155,10 +155,26 @@ def _stairs_mm(
     affine = np.array(grid.affine)
     affine[:3, 3] = grid.to_mm(low)
     part = Grid((int(shape[0]), int(shape[1]), int(shape[2])), affine)
-    local = (part.to_mm(np.moveaxis(np.indices(part.shape), 0, -1)) - centre_mm) @ axes
-    above = local[..., 2] - bowl_terms(local[..., :2]) @ bowl
+    above = _above(part, centre_mm, axes, bowl)
     mask = (above < 0) if bone_below else (above > 0)
     field = Field(part, ndimage.gaussian_filter(mask.astype(np.float32), SMOOTHING_VOXELS, truncate=3.0))
     steps = np.linspace(-2.0 * voxel_mm, 2.0 * voxel_mm, 33)
-    lowest, highest = column_crossings(field, points, axes[:, 2], steps)
-    return np.nan_to_num(highest if bone_below else lowest)
+    return np.nan_to_num(column_ends(field, points, axes[:, 2], steps, upper=bone_below))
+
+
+def _above(grid: Grid, centre_mm: FloatArray, axes: FloatArray, bowl: FloatArray) -> FloatArray:
+    """How far above a bowl each voxel lies, mm, shape of the grid.
+
+    Along each row of voxels that is a second-order polynomial: its coefficients are made once a row.
+    """
+    first, second, (p, q, r) = (axes.T @ grid.affine[:3, :3]).T
+    i, j = (np.arange(n)[..., None] for n in grid.shape[:2])
+    foot = (grid.affine[:3, 3] - centre_mm) @ axes + (i * first)[:, None] + j * second
+    u, v, height = np.moveaxis(foot, -1, 0)
+    _, cu, cv, cuu, cuv, cvv = bowl
+    slope = r - (cu + 2 * cuu * u + cuv * v) * p - (cv + cuv * u + 2 * cvv * v) * q
+    bend = -(cuu * p * p + cuv * p * q + cvv * q * q)
+    k = np.arange(grid.shape[2])
+    return np.asarray(
+        (bend * k + slope[..., None]) * k + (height - bowl_terms(foot[..., :2]) @ bowl)[..., None]
+    )

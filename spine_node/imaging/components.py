@@ -6,7 +6,7 @@ structure is.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +45,7 @@ class Blob:
     dropped: float
     volume_low: NDArray[np.int64]
     volume_high: NDArray[np.int64]
+    _points: list[NDArray[np.float64]] = field(default_factory=list, init=False, repr=False)
 
     @property
     def volume_mm3(self) -> float:
@@ -53,8 +54,24 @@ class Blob:
 
     @property
     def points_mm(self) -> NDArray[np.float64]:
-        """Centres of the structure's voxels, LPS mm, shape (n, 3)."""
-        return self.grid.to_mm(np.argwhere(self.mask))
+        """Centres of the structure's voxels, LPS mm, shape (n, 3); kept, at 24 bytes a voxel."""
+        if not self._points:
+            self._points.append(self.grid.to_mm(np.argwhere(self.mask)))
+        return self._points[0]
+
+    @property
+    def centre_mm(self) -> NDArray[np.float64]:
+        """Centroid, LPS, shape (3,)."""
+        return np.asarray(self.grid.to_mm(np.argwhere(self.mask)).mean(axis=0))
+
+    @property
+    def outer_mm(self) -> NDArray[np.float64]:
+        """Ends of all rows of voxels along the last axis, LPS: none lies further out in any direction."""
+        rows = np.argwhere(self.mask.any(axis=2))
+        along = self.mask[tuple(rows.T)]
+        first, last = along.argmax(axis=1), along.shape[1] - 1 - along[:, ::-1].argmax(axis=1)
+        ends = [np.column_stack([rows, end]) for end in (first, last)]
+        return self.grid.to_mm(np.concatenate(ends))
 
     def at_edge(self, index: NDArray[np.float64]) -> NDArray[np.bool_]:
         """Whether surface points, as fractional indices (n, 3), lie on the volume's own border.

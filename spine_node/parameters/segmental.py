@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 
@@ -21,7 +22,7 @@ from spine_node.parameters.pairs import (
 )
 from spine_node.parameters.surfaces import BAND, height_over
 from spine_node.parameters.vertebral import ALONG_MM, ALONG_PART, body_height
-from spine_node.parameters.view import S1, Missing, Plate, Reading, View, both
+from spine_node.parameters.view import S1, Missing, Plate, Reading, View, both, once
 
 PARTS: dict[str, float] = {"DH_ANT": 0.1, "DH_MID": 0.5, "DH_POST": 0.9}
 """Where disc heights are read: parts of the depth from the front."""
@@ -38,9 +39,11 @@ def segment_name(upper: str, lower: str) -> str:
     return f"{upper}/{lower}"
 
 
+@cache
 def disc_height(key: str) -> Callable[[View, str, str], Reading]:
     """Distance of the facing surfaces along the normal of the disc's middle plane, at this place."""
 
+    @once
     def read(view: View, upper: str, lower: str) -> Reading:
         above, below = view.facing(upper, lower)
         axes = _disc_axes(view, upper, lower, above, below)
@@ -104,6 +107,7 @@ def farfan_index(view: View, upper: str, lower: str) -> Reading:
     )
 
 
+@once
 def slip(view: View, upper: str, lower: str) -> Reading:
     """How far the upper vertebra's posterior edge stands before the lower one's, along its plate."""
     above, below = view.facing(upper, lower)
@@ -162,6 +166,7 @@ def _plate_axes(view: View, level: str, plate: Plate) -> FloatArray:
     return axes_from(plate.normal, view.local_axes(level)[:, :, 1])
 
 
+@once
 def _disc_axes(view: View, upper: str, lower: str, above: Plate, below: Plate) -> FloatArray:
     backs = both(lambda: view.local_axes(upper), lambda: view.local_axes(lower))
     normal = above.normal + below.normal

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import math
 import zlib
+from functools import lru_cache
 
 import numpy as np
 
@@ -64,14 +65,17 @@ none with both femoral heads; the sacrum's own asymmetry; people in a scanner.""
 Z_95 = 1.96
 
 
+@lru_cache(maxsize=4096)
 def draws(name: str, columns: int) -> FloatArray:
-    """Standard normal numbers for one landmark, shape (1 + 2 DRAWS, columns); the first row is 0.
+    """Standard normal numbers for one landmark, shape (1 + 2 DRAWS, columns), read-only; the first row is 0.
 
     The name is the seed: a vertebra that is missing changes nothing for the others.
     """
     drawn = np.random.default_rng(zlib.crc32(name.encode())).standard_normal((DRAWS, columns))
     drawn /= np.sqrt((drawn**2).mean(axis=0))
-    return np.vstack([np.zeros((1, columns)), drawn, -drawn])
+    every = np.vstack([np.zeros((1, columns)), drawn, -drawn])
+    every.setflags(write=False)  # one array for all who ask
+    return every
 
 
 def spread(values: FloatArray) -> float:

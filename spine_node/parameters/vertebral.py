@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 
@@ -22,7 +23,7 @@ from spine_node.parameters.pairs import (
     width_chord,
 )
 from spine_node.parameters.surfaces import BAND, height_over
-from spine_node.parameters.view import Missing, Plate, Reading, View, both
+from spine_node.parameters.view import Missing, Plate, Reading, View, both, once
 
 PLACES: dict[str, tuple[float, float]] = {
     "VBH_ANT": (0.5, 0.1),
@@ -70,9 +71,11 @@ class _Box:
         )
 
 
+@cache
 def body_height(key: str) -> Callable[[View, str], Reading]:
     """Distance between both surfaces along the vertebra's axis, at this place."""
 
+    @once
     def read(view: View, level: str) -> Reading:
         top, bottom = both(lambda: view.superior(level), lambda: view.inferior(level))
         box = _box(view, level, top, bottom)
@@ -104,6 +107,7 @@ def height_ratio(first: str, second: str) -> Callable[[View, str], Reading]:
     return read
 
 
+@once
 def crush_ratio(view: View, level: str) -> Reading:
     """Posterior height over the mean of the neighbours'."""
     levels = [v.level for v in view.spine.vertebrae]
@@ -126,6 +130,7 @@ def crush_ratio(view: View, level: str) -> Reading:
     return Reading(2 * own.values / (heights[0] + heights[1]), own.lines, level=level)
 
 
+@once
 def height_loss(view: View, level: str) -> Reading:
     """Largest loss of a height ratio against what is usual at that level, per cent."""
     wedge = height_ratio("VBH_ANT", "VBH_POST")(view, level)
@@ -245,6 +250,7 @@ def _over(values: FloatArray, divisor: Reading, level: str) -> FloatArray:
     return np.asarray(values / np.where(np.abs(divisor.values) < 1e-9, np.nan, divisor.values))
 
 
+@once
 def _box(view: View, level: str, top: Plate, bottom: Plate) -> _Box:
     """Extents are the means of both plates' edges."""
     axes = view.local_axes(level)

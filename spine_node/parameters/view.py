@@ -9,11 +9,11 @@ Formulas ask for what they need and never test for None: what is absent raises `
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, wraps
 from itertools import pairwise
-from typing import TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 
@@ -37,6 +37,7 @@ FURTHEST_GAP_MM = 30.0
 
 _A = TypeVar("_A")
 _B = TypeVar("_B")
+_Place = ParamSpec("_Place")
 
 
 class Missing(Exception):
@@ -107,6 +108,8 @@ class View:
         How far the outlines that the landmarks come from err, RMS.
     rows : int
         n, the height of every stack: 1 where all landmarks are given.
+    known : dict
+        What `once` remembers.
     frame : str
         PATIENT; where a femoral head is missing, SACRUM (its own symmetry tells left) or SCANNER.
     """
@@ -116,6 +119,7 @@ class View:
         self.noise_mm = uncertainty.outline_noise_mm(spine)
         self.rows = 1 if self.noise_mm == 0 else 1 + 2 * uncertainty.DRAWS
         self._heads = {side: self._head(head) for side, head in spine.heads.items()}
+        self.known: dict[tuple[Hashable, ...], Any] = {}
         self._plates: dict[tuple[str, str], Plate] = {}
         self._axes: dict[str, FloatArray] = {}
         z = spine.vertical.direction
@@ -337,6 +341,22 @@ class View:
     def reason(self, key: str, name: str) -> str:
         """Why a landmark is not there."""
         return self.spine.missing.get(key, f"{name} is not in the label map")
+
+
+def once(
+    read: Callable[Concatenate[View, _Place], _A],
+) -> Callable[Concatenate[View, _Place], _A]:
+    """Have a view remember what was read of it: many numbers are made of the same heights."""
+
+    @wraps(read)
+    def remembered(view: View, /, *args: _Place.args, **kwargs: _Place.kwargs) -> _A:
+        place = (read, *args, *kwargs.items())
+        if place not in view.known:
+            view.known[place] = read(view, *args, **kwargs)
+        found: _A = view.known[place]
+        return found
+
+    return remembered
 
 
 def both(first: Callable[[], _A], second: Callable[[], _B]) -> tuple[_A, _B]:

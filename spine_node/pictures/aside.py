@@ -18,7 +18,7 @@ import struct
 import subprocess
 import sys
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
@@ -50,19 +50,27 @@ class Draughtsman:
         if len(os.sched_getaffinity(0)) < _TOO_FEW_CORES or not self._one_at_a_time.acquire(blocking=False):
             return None
         try:
-            self._start()
-            assert self._socket is not None
+            connection = self._start()
+        except OSError as problem:
+            self.lost(problem)
+            return None
+        drawing = Drawing(self, connection)
+        # half a gigabyte is copied, on the core that is idle
+        drawing.showing = threading.Thread(target=self._show, args=(drawing, volume, label_map), daemon=True)
+        drawing.showing.start()
+        return drawing
+
+    def _show(self, drawing: Drawing, volume: Volume, label_map: LabelMap) -> None:
+        try:
             shapes, memories = [], []
             for array in (volume.values, label_map.labels):
                 memories.append(_memory_of(array))
                 shapes.append((array.shape, array.dtype.str))
-            _say(self._socket, (np.array(volume.grid.affine), shapes), memories)
+            _say(drawing.connection, (np.array(volume.grid.affine), shapes), memories)
             for memory in memories:
                 os.close(memory)
-        except OSError as problem:
-            self.lost(problem)
-            return None
-        return Drawing(self, self._socket)
+        except Exception as problem:  # noqa: BLE001 - whatever it is, the first process draws
+            drawing.problem = problem
 
     def done(self) -> None:
         """The study is over."""
@@ -79,14 +87,15 @@ class Draughtsman:
         self._process = self._socket = None
         self._one_at_a_time.release()
 
-    def _start(self) -> None:
-        if self._process is not None and self._process.poll() is None:
-            return
+    def _start(self) -> socket.socket:
+        if self._socket is not None and self._process is not None and self._process.poll() is None:
+            return self._socket
         ours, its = socket.socketpair()
         with its:
             command = [sys.executable, "-c", _START, str(its.fileno())]
             self._process = subprocess.Popen(command, pass_fds=[its.fileno()], stdin=subprocess.DEVNULL)
         self._socket = ours
+        return ours
 
 
 @dataclass(slots=True)
@@ -95,10 +104,16 @@ class Drawing:
 
     draughtsman: Draughtsman
     connection: socket.socket
+    showing: threading.Thread = field(init=False)
+    problem: Exception | None = None
     _lost: bool = False
 
     def draw(self, spine: Spine, measurements: Measurements) -> None:
         """Have the pictures drawn; `pictures` waits for them."""
+        self.showing.join()
+        if self.problem is not None:
+            self._give_up(self.problem)
+            return
         try:
             _say(self.connection, (spine, measurements))
         except OSError as problem:
@@ -121,6 +136,7 @@ class Drawing:
 
     def abandon(self) -> None:
         """Nothing was found to be drawn."""
+        self.showing.join()
         if not self._lost:
             self._give_up("the study is not drawn")
 

@@ -113,16 +113,16 @@ def image(plot: Plot, view: Projection) -> None:
     colours = np.zeros((len(STRUCTURE_NUMBERS) + 1, 3))
     for name, number in STRUCTURE_NUMBERS.items():
         colours[number] = STRUCTURES[name].rgb
-    tint = colours[view.structures]
     if view.grey is not None:
-        picture = np.repeat(_windowed(view)[..., None], 3, axis=-1)
-        inside = view.structures > 0
-        picture[inside] = (1 - TINT) * picture[inside] + TINT * tint[inside]
+        share = _windowed(view)
+        picture = np.repeat(np.rint(255 * share).astype(np.uint8)[..., None], 3, axis=-1)
+        inside = np.nonzero(view.structures)
+        tinted = (1 - TINT) * share[inside][:, None] + TINT * colours[view.structures[inside]]
+        picture[inside] = np.rint(255 * tinted)
     else:
         assert view.shade is not None
-        picture = tint * view.shade[..., None]
+        picture = np.rint(255 * (colours[view.structures] * view.shade[..., None])).astype(np.uint8)
     limits = plot.axis()
-    picture = np.rint(255 * picture).astype(np.uint8)
     plot.imshow(picture, extent=view.extent_mm, interpolation="bilinear", zorder=0, aspect="auto")
     _outlines(plot, view, colours)
     plot.axis(limits)

@@ -237,26 +237,32 @@ def slab(
     """
     grid, shape = volume.grid, place_mm.shape[:2]
     first, step = index_of(grid, place_mm, direction)
+    first = first.reshape(3, -1)
     # whole numbers are taken as they are: a copy of the volume would cost more than all samples
     values = volume.values
     if values.dtype.kind not in "iu":
         values = values.astype(np.float32, copy=False)
-    grey, seen = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
-    votes = np.zeros((len(STRUCTURE_NUMBERS) + 1, *shape), dtype=np.uint8)
+    grey, seen = np.zeros(first.shape[1], np.float32), np.zeros(first.shape[1], np.float32)
+    votes = np.zeros((len(STRUCTURE_NUMBERS) + 1, first.shape[1]), dtype=np.uint8)
     for offset in offsets:
-        index = first + np.float32(offset) * step[:, None, None]
+        index = first + np.float32(offset) * step[:, None]
         inside = within(grid, index)
-        index = index[:, inside]
-        grey[inside] += ndimage.map_coordinates(values, index, output=np.float32, order=1, mode="nearest")
         seen += inside
-        labels = NUMBER_OF_VALUE[label_map.labels[tuple(np.rint(index).astype(np.intp))]]
-        rows, columns = np.nonzero(inside)
-        votes[labels, rows, columns] += 1
+        there = np.flatnonzero(inside)
+        if len(there) < len(inside):
+            index = index.take(there, axis=1)
+        grey[there] += ndimage.map_coordinates(values, index, output=np.float32, order=1, mode="nearest")
+        i, j, k = np.rint(index).astype(np.int32)
+        labels = label_map.labels[i, j, k]
+        labelled = np.flatnonzero(labels)  # few: most of an image is background, which has no vote
+        votes[NUMBER_OF_VALUE[labels[labelled]], there[labelled]] += 1
     votes[0] = 0
-    structures = votes.argmax(axis=0).astype(np.uint8)
-    structures[votes.max(axis=0) < min(2, len(offsets))] = 0
+    voted = np.flatnonzero(votes.any(axis=0))
+    votes = votes[:, voted]
+    structures = np.zeros(first.shape[1], np.uint8)
+    structures[voted] = np.where(votes.max(axis=0) < min(2, len(offsets)), 0, votes.argmax(axis=0))
     mean = np.divide(grey, seen, out=np.full_like(grey, np.nan), where=seen > 0)
-    return mean, structures
+    return mean.reshape(shape), structures.reshape(shape)
 
 
 def index_of(

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes as Plot
     from matplotlib.figure import Figure
     from matplotlib.text import Text
@@ -69,7 +70,20 @@ def _place(figure: Figure, plot: Plot, image: Any) -> None:
     size = (max(last - first, 1), max(high - low, 1))
     drawn = Image.fromarray(source).resize(size, Image.Resampling.BILINEAR, box=box)
     image.set_visible(False)
-    figure.figimage(np.asarray(drawn), first, low, origin="upper", zorder=-1)
+    figure.add_artist(_artist_of(np.asarray(drawn.convert("RGBA")), first, low))
+
+
+def _artist_of(pixels: NDArray[np.uint8], first: int, low: int) -> Artist:
+    """Pixels as they are, below everything: matplotlib's images are resampled once more, which takes long."""
+    from matplotlib.artist import Artist
+
+    class Pixels(Artist):
+        def draw(self, renderer: Any) -> None:
+            renderer.draw_image(renderer.new_gc(), first, low, pixels[::-1])
+
+    placed = Pixels()
+    placed.set_zorder(-1)
+    return placed
 
 
 def _write(draw: ImageDraw, text: Text, height: int, dpi: float) -> None:

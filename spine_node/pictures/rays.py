@@ -21,7 +21,7 @@ from spine_node.pictures.bones import Bones
 from spine_node.pictures.projection import STRUCTURE_NUMBERS, Axes, Extent, pixels
 
 if TYPE_CHECKING:
-    from trimesh.ray.ray_pyembree import RayMeshIntersector
+    from embreex.rtcore_scene import EmbreeScene
 
 LAMP = np.array([-0.45, 0.55, 0.75])
 """Direction to the lamp: to the left of the picture, up, towards the observer."""
@@ -114,13 +114,28 @@ class Target:
         self.bones = bones
 
     @cached_property
-    def scene(self) -> RayMeshIntersector:
-        """Embree's tree of the triangles: building it takes longest."""
-        import trimesh
-        from trimesh.ray.ray_pyembree import RayMeshIntersector
+    def origin(self) -> NDArray[np.float32]:
+        """Where Embree's own coordinates begin: in single precision they are best near the bones."""
+        return np.asarray(self.bones.vertices_mm.mean(axis=0))
 
-        mesh = trimesh.Trimesh(self.bones.vertices_mm, self.bones.faces, process=False, validate=False)
-        return RayMeshIntersector(mesh)
+    @cached_property
+    def scene(self) -> EmbreeScene:
+        """Embree's tree of the triangles: building it takes longest."""
+        from embreex.mesh_construction import TriangleMesh
+        from embreex.rtcore_scene import EmbreeScene
+
+        scene = EmbreeScene()
+        TriangleMesh(scene=scene, vertices=self.bones.vertices_mm - self.origin, indices=self.bones.faces)
+        return scene
+
+    def first(self, across: FloatArray, heights: FloatArray, start: float, sight: Sight) -> NDArray[np.intp]:
+        """The triangle that each of n parallel rays meets first; -1 where it meets none."""
+        origins = np.empty((len(across), 3), np.float32)
+        begin = start * sight.away - self.origin
+        for k in range(3):
+            origins[:, k] = across * sight.across[k] + heights * sight.up[k] + begin[k]
+        directions = np.tile(sight.away.astype(np.float32), (len(origins), 1))
+        return np.asarray(self.scene.run(origins, directions), np.intp)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -181,24 +196,28 @@ class _Projected:
     def __init__(self, target: Target, sight: Sight) -> None:
         bones = target.bones
         turn = np.column_stack([sight.across, sight.up, sight.away]).astype(np.float32)
-        self.sight, self.bones, self.scene = sight, bones, target.scene
+        self.sight, self.bones, self.target = sight, bones, target
         self.places = bones.vertices_mm @ turn
-        self.normals = bones.normals @ (turn * np.array([1, 1, -1], np.float32))
-        self.start = float(self.places[:, 2].min()) - 10.0
+        normals = bones.normals @ (turn * np.array([1, 1, -1], np.float32))
+        self.corners = np.hstack([self.places, normals])
+        self.low, self.high = self.places.min(axis=0), self.places.max(axis=0)
+        self.start = float(self.low[2]) - 10.0
 
     def met(self, across: FloatArray, heights: FloatArray) -> Met:
-        sight, n = self.sight, len(across)
-        origins = np.outer(across, sight.across) + np.outer(heights, sight.up) + self.start * sight.away
-        first = self.scene.intersects_first(origins, np.broadcast_to(sight.away, origins.shape))
-        hit = np.flatnonzero(first >= 0)
-        triangles = self.bones.faces[first[hit]]
-        places = self.places[triangles]
-        weights = _weights(places[..., :2], np.stack([across[hit], heights[hit]], axis=-1))
+        n = len(across)
+        beside = (across < self.low[0]) | (across > self.high[0])
+        may = np.flatnonzero(~(beside | (heights < self.low[1]) | (heights > self.high[1])))
+        first = self.target.first(across[may], heights[may], self.start, self.sight)
+        met = first >= 0
+        hit, first = may[met], first[met]
+        triangles = self.bones.faces[first]
+        corners = self.corners.take(triangles, axis=0)
+        weights = _weights(corners[..., :2], np.stack([across[hit], heights[hit]], axis=-1))
         found = Met(np.zeros(n, np.uint8), np.full(n, np.inf, np.float32), np.zeros((n, 3), np.float32))
-        found.numbers[hit] = self.bones.numbers[first[hit]]
-        found.depth_mm[hit] = np.einsum("nk,nk->n", weights, places[..., 2])
-        normals = np.einsum("nk,nkd->nd", weights, self.normals[triangles])
-        found.colour[hit] = _lit(found.numbers[hit], normals)
+        found.numbers[hit] = self.bones.numbers[first]
+        between = np.matmul(weights[:, None], corners[..., 2:])[:, 0]
+        found.depth_mm[hit] = between[:, 0]
+        found.colour[hit] = _lit(found.numbers[hit], between[:, 1:])
         return found
 
 

@@ -85,3 +85,15 @@ def test_a_far_island_changes_nothing_but_the_count() -> None:
     assert (first.mask == second.mask).all()
     assert first.grid.matches(second.grid)
     assert second.dropped == pytest.approx(72 / (72 + 30 * 35 * 22))
+
+
+def test_no_voxel_lies_further_out_than_the_ends_of_its_row() -> None:
+    """The extent of a structure in any direction is that of these few points."""
+    rng = np.random.default_rng(3)
+    labels = (rng.random((14, 17, 19)) < 0.5).astype(np.uint8)
+    label_map = LabelMap(tilted_grid(labels.shape), labels)
+    blob = cut_out(label_map, 1, boxes(label_map)[1])
+    assert len(blob.outer_mm) < len(blob.points_mm)
+    for direction in rng.normal(size=(20, 3)):
+        few, every = blob.outer_mm @ direction, blob.points_mm @ direction
+        assert (few.min(), few.max()) == pytest.approx((every.min(), every.max()), abs=1e-9)
