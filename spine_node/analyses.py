@@ -23,6 +23,7 @@ from spine_node.ledger import NOT_ANALYSED, Ledger
 from spine_node.ledger.holdings import Holdings
 from spine_node.ledger.outbox import Outbox
 from spine_node.logs import logger
+from spine_node.preparing import Preparing
 from spine_node.profiles import DEFAULT_PROFILE, load_profile
 from spine_node.results import partial_folder, read_done
 from spine_node.served import enter_if_readable
@@ -42,6 +43,7 @@ class Analyses:
 
         self._settings, self._ledger, self._inbox = settings, ledger, inbox
         self._segmenter = load_segmenter(settings.model.choice, settings.model.device)
+        self.preparing = Preparing(settings, inbox)
 
     def work(self) -> Work:
         """What the analysis queue does; this process never serves deliveries."""
@@ -142,28 +144,31 @@ class Analyses:
         from spine_node.results import write_results
         from spine_node.segmentation.pins import pin_of
 
-        started = time.monotonic()
-        self._ledger.set_state(job, "analysing")
-        out.parent.mkdir(parents=True, exist_ok=True)
-        require_room(out.parent, int(used_bytes(folder) * RESULTS_PER_RECEIVED))
-        series = read_series(paths_of(folder))
-        products = [p for peer in self._settings.destinations for forms in peer.offers() for p in forms]
-        results = pipeline.analyse(
-            series,
-            self._segmenter,
-            pipeline.Making(
-                __version__,
-                products or load_profile(DEFAULT_PROFILE).best(),
-                self._predecessors(job),
-                self._settings.report.overrides(),
-                draw_aside=True,
-            ),
-            partial(self._ledger.set_progress, job),
-            [pin_of(text) for text in self._settings.levels.pins.get(series.series_uid, ())],
-        )
-        self._ledger.set_progress(job, 1.0, "writing results")
-        write_results(results, out, stl=any(kind_of(product.form) == "stl" for product in products))
-        log.info("analysed", job=job, seconds=round(time.monotonic() - started, 1))
+        with self.preparing.at_work:
+            started = time.monotonic()
+            self._ledger.set_state(job, "analysing")
+            out.parent.mkdir(parents=True, exist_ok=True)
+            require_room(out.parent, int(used_bytes(folder) * RESULTS_PER_RECEIVED))
+            paths = paths_of(folder)
+            series, volume = self.preparing.take(paths) or (read_series(paths), None)
+            products = [p for peer in self._settings.destinations for forms in peer.offers() for p in forms]
+            results = pipeline.analyse(
+                series,
+                self._segmenter,
+                pipeline.Making(
+                    __version__,
+                    products or load_profile(DEFAULT_PROFILE).best(),
+                    self._predecessors(job),
+                    self._settings.report.overrides(),
+                    draw_aside=True,
+                ),
+                partial(self._ledger.set_progress, job),
+                [pin_of(text) for text in self._settings.levels.pins.get(series.series_uid, ())],
+                volume,
+            )
+            self._ledger.set_progress(job, 1.0, "writing results")
+            write_results(results, out, stl=any(kind_of(product.form) == "stl" for product in products))
+            log.info("analysed", job=job, seconds=round(time.monotonic() - started, 1))
 
     def _predecessors(self, job: str) -> list[Dataset]:
         """Headers of the last report of this series, if it was analysed before with fewer instances, another

@@ -64,20 +64,23 @@ class Bounded:
         self._base = file.tell()
         self._size = file.seek(0, 2) - self._base
         file.seek(self._base)
+        self._at = 0  # known, as to ask the file takes as long as to read from it
 
     def read(self, size: int = -1) -> bytes:
         """Up to `size` bytes, fewer only at the end."""
         if size < 0:
             raise UnboundedReadError("all that is left was asked for at once")
-        remaining = max(self._size - self.tell(), 0)
+        remaining = max(self._size - self._at, 0)
         if size > remaining and size > _SHORT:
             raise TooMuchError(f"an element announces {size} bytes where {remaining} are left")
         self._count(min(size, remaining))
-        return self._file.read(size)
+        found = self._file.read(size)
+        self._at += len(found)
+        return found
 
     def tell(self) -> int:
         """Position."""
-        return self._file.tell() - self._base
+        return self._at
 
     def seek(self, offset: int, whence: int = 0) -> int:
         """Go to a position, also beyond the end, where nothing is read."""
@@ -85,7 +88,8 @@ class Bounded:
             offset += self.tell()
         elif whence == 2:
             offset += self._size
-        return self._file.seek(self._base + max(offset, 0)) - self._base
+        self._at = self._file.seek(self._base + max(offset, 0)) - self._base
+        return self._at
 
     def _count(self, size: int) -> None:
         self._left -= size
@@ -108,7 +112,7 @@ class Inflating(Bounded):
     def __init__(self, file: BinaryIO, limit: int, reads: int = MAX_READS) -> None:
         super().__init__(file, limit, reads)
         self._inflater = zlib.decompressobj(-zlib.MAX_WBITS)
-        self._out, self._at = bytearray(), 0
+        self._out = bytearray()
 
     def read(self, size: int = -1) -> bytes:
         """Up to `size` bytes, fewer only at the end."""

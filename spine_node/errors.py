@@ -28,7 +28,10 @@ class Refused(SpineNodeError):
 
 
 class SeriesRefused(Refused):
-    """This DICOM series cannot become a volume."""
+    """This DICOM series cannot become a volume; the words are one line, whatever of its header they quote."""
+
+    def __init__(self, words: str) -> None:
+        super().__init__("".join(c if c.isprintable() else "?" for c in words))
 
 
 class LabelMapRefused(Refused):

@@ -10,14 +10,16 @@ import hashlib
 import time
 import traceback
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from pydicom import Dataset
 
 from spine_node.config import Settings
 from spine_node.dicom.fingerprint import fingerprint
-from spine_node.dicom.selection import is_complete, select
+from spine_node.dicom.selection import Completeness, Decision, is_complete, select
 from spine_node.dicom.series import read_headers
 from spine_node.errors import SeriesRefused, Unavailable
 from spine_node.inbox import Inbox, ReceivedSeries
@@ -29,8 +31,11 @@ OVER = ("analysed", "delivered", "undelivered", "refused", "failed")
 """States of a job after which the same instances are not analysed again. An ignored series was never
 analysed: when the rules take it now, its job begins."""
 
-AHEAD_AFTER_S, AHEAD_S = 1.0, 0.2
+AHEAD_AFTER_S, AHEAD_S = 0.5, 0.2
 """Headers of a series that is silent so long are read before its quiet time is over, some in each look."""
+
+READY_BEFORE_S = 0.75
+"""What they say is put together so long before its end: what comes after that is read with all else again."""
 
 AGAIN_S = 30.0
 """After which a series is looked at again that the disk or the system did not let us read."""
@@ -77,6 +82,7 @@ class Intake:
     began: float = field(default_factory=time.monotonic)
     _waiting: dict[str, tuple[float, str]] = field(default_factory=dict)
     _ahead: ReadingAhead = field(default_factory=ReadingAhead)
+    _at_hand: dict[str, _Ready] = field(default_factory=dict)
     _unreadable_until: dict[str, float] = field(default_factory=dict)
     _silent_since: dict[str, tuple[float, float]] = field(default_factory=dict)
 
@@ -115,13 +121,27 @@ class Intake:
         self._silent_since = {series.series_uid: self._silent(series, now) for series in found}
         for series in found:
             silent_s = now - self._silent_since[series.series_uid][1]
+            quiet_s = self.settings.series.quiet_of(series.calling_ae)
             # A sender could not be heard while the node was down: what it did not finish comes again.
-            if min(silent_s, now - self.began) >= self.settings.series.quiet_of(series.calling_ae):
+            if min(silent_s, now - self.began) >= quiet_s:
                 if self._unreadable_until.get(series.series_uid, now) <= now:
                     self._judge(series, silent_s)
             elif silent_s >= AHEAD_AFTER_S:
-                self._ahead.read_some(series.series_uid, series.paths, AHEAD_S)
+                self._look_ahead(series, nearly=silent_s >= quiet_s - READY_BEFORE_S)
         self._ahead.forget_all_but(self._silent_since)
+        self._at_hand = {uid: ready for uid, ready in self._at_hand.items() if uid in self._silent_since}
+
+    def _look_ahead(self, series: ReceivedSeries, *, nearly: bool) -> None:
+        """Have at hand what is judged when the quiet time is over; what fails fails then again."""
+        came, known = series.last_arrival_unix_s, self._at_hand.get(series.series_uid)
+        if known is not None and known.came == came:
+            return
+        if self._ahead.read_some(series.series_uid, series.paths, AHEAD_S) and nearly:
+            evidence = None
+            with suppress(Exception):
+                arrived = self._arrived(series)
+                evidence = None if arrived.refusal else self._evidence(arrived)
+            self._at_hand[series.series_uid] = _Ready(came, evidence)
 
     def _silent(self, series: ReceivedSeries, now: float) -> tuple[float, float]:
         """When the last instance came: by the clock of files, and by one that nobody sets.
@@ -153,16 +173,22 @@ class Intake:
     def _arrived(self, series: ReceivedSeries) -> _Arrived:
         return _Arrived.read(series.paths, self._ahead.held(series.series_uid, series.paths))
 
+    def _evidence(self, arrived: _Arrived) -> _Evidence:
+        return _Evidence(arrived, select(arrived.headers, self.settings.rules), is_complete(arrived.headers))
+
     def _verdict(self, series: ReceivedSeries) -> str | None:
         """Claim, refuse or ignore the series and give None; or say why it is not complete yet."""
-        arrived = _Arrived((), "", _files(series.paths))
+        ready = self._at_hand.pop(series.series_uid, None)
+        evidence, arrived = ready and ready.evidence, _Arrived((), "", _files(series.paths))
         try:
-            arrived = self._arrived(series)
-            if arrived.refusal:
-                self._settle(series, arrived, "refused", arrived.refusal)
-                return None
-            decision = select(arrived.headers, self.settings.rules)
-            completeness = is_complete(arrived.headers)
+            if evidence is not None and evidence.arrived.files == arrived.files:
+                arrived = evidence.arrived
+            else:
+                arrived = self._arrived(series)
+                if arrived.refusal:
+                    self._settle(series, arrived, "refused", arrived.refusal)
+                    return None
+                evidence = self._evidence(arrived)
         except SeriesRefused as refusal:
             self._settle(series, arrived, "refused", str(refusal))
             return None
@@ -175,11 +201,11 @@ class Intake:
         except Exception:  # noqa: BLE001 - a bug met on one series must not end the receiver of all others
             self._settle(series, arrived, "failed", traceback.format_exc())
             return None
-        if not decision.accepted:
-            self._settle(series, arrived, "ignored", decision.reason)
+        if not evidence.decision.accepted:
+            self._settle(series, arrived, "ignored", evidence.decision.reason)
             return None
-        if not completeness.complete:
-            return completeness.reason
+        if not evidence.completeness.complete:
+            return evidence.completeness.reason
         self._claim(series, arrived)
         return None
 
@@ -269,14 +295,29 @@ class _Arrived:
     refusal: str = ""
 
     @staticmethod
-    def read(paths: Sequence[Path], ahead: Sequence[Dataset] | None = None) -> _Arrived:
-        """Read the headers, unless they were read ahead."""
+    def read(paths: Sequence[Path], ahead: Mapping[Path, Dataset] = MappingProxyType({})) -> _Arrived:
+        """Read the headers, but those that were read ahead."""
         files = _files(paths)
         try:
-            headers = ahead or read_headers(paths)
+            headers = read_headers(paths, ahead)
         except SeriesRefused as refusal:
             return _Arrived((), "", files, str(refusal))
         return _Arrived(headers, fingerprint(headers), files)
+
+
+@dataclass(frozen=True, slots=True)
+class _Evidence:
+    arrived: _Arrived
+    decision: Decision
+    completeness: Completeness
+
+
+@dataclass(frozen=True, slots=True)
+class _Ready:
+    """What was found of a series ahead, when this was its last arrival; None where that failed."""
+
+    came: float
+    evidence: _Evidence | None
 
 
 def _files(paths: Sequence[Path]) -> dict[str, tuple[int, int]]:

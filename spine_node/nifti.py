@@ -87,10 +87,11 @@ def _raw_labels(path: Path) -> tuple[Grid, NDArray[np.generic]]:
 
 def write_label_map(label_map: LabelMap, path: Path) -> None:
     """Write structure values as NIfTI uint8, compressed when the name ends in .gz."""
-    # In the file the first index runs fastest. Only where something is need be turned round for that.
+    # In the file the first index runs fastest. Only what is labelled need be turned round for that.
     labels = np.zeros(label_map.grid.shape, dtype=np.uint8, order="F")
-    for box in label_map.boxes.values():
-        labels[box] = label_map.labels[box]
+    for index, of_slice in enumerate(label_map.labels):
+        at = of_slice != 0
+        labels[index][at] = of_slice[at]
     image = nib.Nifti1Image(labels, ras_from_lps(label_map.grid.affine))
     image.set_data_dtype(np.uint8)
     image.header.set_xyzt_units("mm")

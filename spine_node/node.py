@@ -50,8 +50,9 @@ from spine_node.served import rebuild
 from spine_node.stopping import stop_signals
 from spine_node.workflows import ANALYSE, DELIVER, Engine
 
-LOOK_EVERY_S = 0.25
-"""How often the intake looks at the inbox; adds at most this to the time to a result."""
+LOOK_EVERY_S = 0.2
+"""How often the intake looks at the inbox; adds at most this to the time to a result. So does the worker, for
+what it may prepare."""
 
 PORT_WITHIN_S = 3.0
 """How long a start waits for the port: receivers of a killed node let go of it within a moment."""
@@ -237,8 +238,8 @@ def work(settings: Settings, parent: int | None = None) -> None:
     engine = Engine(url, f"{socket.gethostname()}:worker0", analyses.work(), (ANALYSE,))
     engine.start()
     log.info("worker_ready", device=settings.model.device)
-    while not stopping.wait(0.5) and os.getppid() == parent:
-        pass
+    while not stopping.wait(LOOK_EVERY_S) and os.getppid() == parent:
+        analyses.preparing.look()
     # A job in progress is not waited for: the next worker does it again, from the start, once.
     log.info("worker_stopped")
     ledger.close()
@@ -270,7 +271,7 @@ class Notices:
 
 @dataclass(slots=True)
 class Rounds:
-    """What the main process does again and again, four times a second, whatever goes wrong."""
+    """What the main process does again and again, five times a second, whatever goes wrong."""
 
     intake: Intake
     housekeeping: Housekeeping

@@ -5,8 +5,9 @@ What several products share (pictures, surfaces, segmentations) is made once.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 
 from pydicom import Dataset
@@ -86,10 +87,16 @@ class Findings:
     predecessors: Instances = ()
     overrides: CodeOverrides = NO_OVERRIDES
     drawing: Drawing | None = None
+    _one_draws: threading.Lock = field(default_factory=threading.Lock, repr=False)
+
+    @property
+    def pictures(self) -> list[Picture]:
+        """With every number drawn where it was measured; for any thread that wants them."""
+        with self._one_draws:
+            return self._pictures
 
     @cached_property
-    def pictures(self) -> list[Picture]:
-        """With every number drawn where it was measured."""
+    def _pictures(self) -> list[Picture]:
         drawn = None if self.drawing is None else self.drawing.pictures()
         if drawn is not None:
             return drawn

@@ -5,6 +5,7 @@ Read this page first. Each line is a stage, each stage a folder.
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -74,8 +75,11 @@ def analyse(
     making: Making,
     progress: Progress | None = None,
     pins: Sequence[Pin] = (),
+    volume: Volume | None = None,
 ) -> Results:
     """Segment and measure one series, and encode what was found as SEG, SR and whatever else is wanted.
+
+    `volume` is the series' own, if it was read before.
 
     Raises
     ------
@@ -85,7 +89,7 @@ def analyse(
         If a pin means no vertebra, no spine can be named so, or a vertebra would lose its name.
     """
     preflight(series.headers)
-    volume = read_volume(series)
+    volume = volume or read_volume(series)
     segmentation = renamed(segmenter.segment(volume, progress), pins)
     return _results(series, volume, segmentation, making)
 
@@ -129,6 +133,8 @@ def rename(
 
 
 def _results(series: ImageSeries, volume: Volume, segmentation: Segmentation, making: Making) -> Results:
+    # of 100 MB, on the core that is idle while landmarks are looked for
+    threading.Thread(target=lambda: segmentation.digest, daemon=True).start()
     drawing = DRAUGHTSMAN.begin(volume, segmentation.label_map) if making.draw_aside else None
     try:
         spine = locate(segmentation.label_map, vertical_of(series), volume)

@@ -11,6 +11,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,11 +76,10 @@ def write_results(results: Results, out: Path, *, stl: bool = True) -> dict[str,
         if stl:
             write_stl(found.surfaces, folder / "stl")
 
-    def fill_up(folder: Path) -> None:
-        # last, as they may still be drawn by another process
+    def fill_beside(folder: Path) -> None:
         write_png(found.pictures, folder / "pictures")
 
-    return _write_whole(out, found.series.study_uid, results.objects, fill, fill_up)
+    return _write_whole(out, found.series.study_uid, results.objects, fill, fill_beside)
 
 
 def write_notice(notice: Dataset, out: Path) -> dict[str, Any]:
@@ -97,9 +97,9 @@ def _write_whole(
     study_uid: str,
     objects: Mapping[str, Sequence[Dataset]],
     fill: Callable[[Path], None],
-    fill_up: Callable[[Path], None] = lambda _folder: None,
+    fill_beside: Callable[[Path], None] | None = None,
 ) -> dict[str, Any]:
-    """A results folder of DICOM objects, and whatever `fill` before and `fill_up` after put beside them.
+    """A results folder of DICOM objects, and of what `fill` and, in a second thread, `fill_beside` put there.
 
     It is filled beside its place and renamed, so that a reader, or a re-run after a kill, never meets
     half of it.
@@ -111,9 +111,12 @@ def _write_whole(
     shutil.rmtree(partial, ignore_errors=True)
     (partial / "dicom").mkdir(parents=True)
     try:
-        fill(partial)
-        saved = {name: _save(name, instances, partial / "dicom") for name, instances in objects.items()}
-        fill_up(partial)
+        with ThreadPoolExecutor(1) as beside:  # pictures are drawn by another process, and compressed by this
+            filled = None if fill_beside is None else beside.submit(fill_beside, partial)
+            fill(partial)
+            saved = {name: _save(name, instances, partial / "dicom") for name, instances in objects.items()}
+            if filled is not None:
+                filled.result()
     except BaseException:
         shutil.rmtree(partial, ignore_errors=True)
         raise
@@ -136,6 +139,7 @@ def _save(name: str, instances: Sequence[Dataset], folder: Path) -> list[dict[st
     for number, instance in enumerate(instances, start=1):
         file = f"{name}.dcm" if len(instances) == 1 else f"{name}-{number}.dcm"
         instance.save_as(folder / file, enforce_file_format=True)
+        _sync(folder / file)  # the disk writes it while the next ones are made
         rows.append(
             {
                 "file": f"{folder.name}/{file}",
@@ -215,6 +219,10 @@ def _sync_tree(folder: Path) -> None:
         if path.is_dir():
             sync_folder(path)
         else:
-            with path.open("rb+") as file:
-                os.fsync(file.fileno())
+            _sync(path)
     sync_folder(folder)
+
+
+def _sync(path: Path) -> None:
+    with path.open("rb+") as file:
+        os.fsync(file.fileno())

@@ -15,7 +15,7 @@ rows; they come back in any order; and each finds out for itself that the PACS i
 is now rows of the ledger (`ledger.outbox`), and a drain is a workflow that goes along them. The engine
 has one drain of a line at a time, in whichever process serves the queue (its deduplication id is the
 line), and resumes it after a kill; one that is lost all the same costs nothing, as the rows are looked at
-four times a second. What release 0.2 left in flight ends in the outbox.
+five times a second. What release 0.2 left in flight ends in the outbox.
 """
 
 from __future__ import annotations
@@ -38,6 +38,9 @@ from spine_node.logs import logger
 
 ANALYSE, DELIVER, DRAIN = "analyse", "deliver", "drain"
 """Names of the queues. Who serves DELIVER, which release 0.2 has filled, serves DRAIN."""
+
+POLL_EVERY_S, LEFT_EVERY_S = 0.2, 2.0
+"""How often queues are looked at: a result waits for two such looks. What release 0.2 left can wait."""
 
 FIRST_SPACE_WAIT_S, LONGEST_SPACE_WAIT_S = 5.0, 300.0
 """Wait before an analysis is tried again that found the disk full, doubled each time up to the longest."""
@@ -112,7 +115,7 @@ class Engine:
             "executor_id": executor_id,
             "enable_otlp": False,
             "log_level": "WARNING",
-            "notification_listener_polling_interval_sec": 0.25,
+            "notification_listener_polling_interval_sec": 5.0,  # of messages, which we send none
         }
         DBOS(config=config)
         self._executor_id = executor_id
@@ -124,9 +127,9 @@ class Engine:
         logging.getLogger("dbos").propagate = False
         DBOS.launch()
         self._adopt()
-        DBOS.register_queue(ANALYSE, worker_concurrency=1, polling_interval_sec=0.25)
-        DBOS.register_queue(DELIVER, worker_concurrency=4, polling_interval_sec=0.25)
-        DBOS.register_queue(DRAIN, polling_interval_sec=0.25)
+        DBOS.register_queue(ANALYSE, worker_concurrency=1, polling_interval_sec=POLL_EVERY_S)
+        DBOS.register_queue(DELIVER, worker_concurrency=4, polling_interval_sec=LEFT_EVERY_S)
+        DBOS.register_queue(DRAIN, polling_interval_sec=POLL_EVERY_S)
 
     def _adopt(self) -> None:
         """Resume what this role held under another host's name: a container has a new one at every start.

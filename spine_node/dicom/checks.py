@@ -160,35 +160,46 @@ def _from_segs(segs: Sequence[Dataset]) -> dict[str, _Sum]:
     for seg in segs:
         names = {int(item.SegmentNumber): str(item.TrackingID) for item in seg.SegmentSequence}
         sums |= {name: _Sum() for name in names.values() if name not in sums}
-        shared, columns = seg.SharedFunctionalGroupsSequence[0], int(seg.Columns)
-        read: dict[bytes, FloatArray] = {}
+        macros, columns = _Macros(seg.SharedFunctionalGroupsSequence[0]), int(seg.Columns)
         for group, (numbers, at) in zip(_groups(seg), _marked(seg), strict=True):
-
-            def of(keyword: str, group: Dataset = group, shared: Dataset = shared) -> Dataset:
-                return (group.get(keyword) or shared.get(keyword))[0]
-
-            # the same bytes, segment by segment
-            encoded = getattr(group.get_item("PlanePositionSequence"), "value", None)
-            if isinstance(encoded, bytes) and encoded in read:
-                position = read[encoded]
-            else:
-                position = np.array(of("PlanePositionSequence").ImagePositionPatient, dtype=np.float64)
-                if isinstance(encoded, bytes):
-                    read[encoded] = position
-            cosines = np.array(of("PlaneOrientationSequence").ImageOrientationPatient, dtype=np.float64)
-            between_rows, between_columns = (float(v) for v in of("PixelMeasuresSequence").PixelSpacing)
+            position = macros.of(group, "PlanePositionSequence", "ImagePositionPatient")
+            cosines = macros.of(group, "PlaneOrientationSequence", "ImageOrientationPatient")
+            between_rows, between_columns = macros.of(group, "PixelMeasuresSequence", "PixelSpacing")
             if numbers is None:
-                segment = int(of("SegmentIdentificationSequence").ReferencedSegmentNumber)
-                numbers = np.full(len(at), segment)
-            for number, (voxels, row, column) in _moments(numbers, at, columns).items():
+                (segment,) = macros.of(group, "SegmentIdentificationSequence", "ReferencedSegmentNumber")
+                row, column = np.divmod(at, columns)
+                moments = {int(segment): (len(at), float(row.sum()), float(column.sum()))} if len(at) else {}
+            else:
+                moments = _moments(numbers, at, columns)
+            for number, (voxels, row_sum, column_sum) in moments.items():
                 if number not in names:
                     raise SegGeometryError(
                         f"SEG {seg.SOPInstanceUID} marks segment {number}, which it does not describe."
                     )
                 # PS3.3 C.7.6.2.1.1: the first three cosines are the way the column index grows.
-                along = column * between_columns * cosines[:3] + row * between_rows * cosines[3:]
+                along = column_sum * between_columns * cosines[:3] + row_sum * between_rows * cosines[3:]
                 sums[names[number]].add(voxels, voxels * position + along)
     return sums
+
+
+class _Macros:
+    """Numbers in the functional groups of one SEG. Most frames say the same as others: read once for all."""
+
+    def __init__(self, shared: Dataset) -> None:
+        self._shared = shared
+        self._read: dict[tuple[str, bytes], FloatArray] = {}
+
+    def of(self, group: Dataset, macro: str, keyword: str) -> FloatArray:
+        """What a frame says itself, or else what is shared."""
+        own = group.get_item(macro) if macro in group else None
+        encoded = b"" if own is None else own.value
+        if isinstance(encoded, bytes) and (macro, encoded) in self._read:
+            return self._read[macro, encoded]
+        value = (self._shared if own is None else group)[macro].value[0][keyword].value
+        numbers = np.atleast_1d(np.array(value, dtype=np.float64))
+        if isinstance(encoded, bytes):
+            self._read[macro, encoded] = numbers
+        return numbers
 
 
 def _groups(seg: Dataset) -> Sequence[Dataset]:

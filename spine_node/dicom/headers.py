@@ -9,6 +9,7 @@ from __future__ import annotations
 import operator
 import re
 from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
@@ -62,6 +63,7 @@ OPTIONAL = (
 """What is looked at where it is there: unreadable, it is as good as absent."""
 
 _PIXELS = (Tag("FloatPixelData"), Tag("DoubleFloatPixelData"), Tag("PixelData"))
+_ANY_PIXELS = frozenset(_PIXELS)
 _REQUIRED, _OPTIONAL, _COPIED = (frozenset(map(Tag, keywords)) for keywords in (REQUIRED, OPTIONAL, COPIED))
 _TEXT = {"AE", "AS", "CS", "DA", "DT", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UI", "UR", "UT"}
 _NUMBER: dict[str, Callable[[Any], object]] = {VR.US: operator.index, VR.IS: int, VR.DS: float}
@@ -73,11 +75,14 @@ _PLAIN_TEXT = _TEXT - {"UI"}
 _EXPECTED = {tag: (dictionary_VR(tag), dictionary_VM(tag) == "1") for tag in _REQUIRED | _OPTIONAL | _COPIED}
 """VR, and whether there is one value at most."""
 
+_REMEMBERED_BYTES = 4096
+
 _DICOM_FILE = b"DICM"
 
 
 def read_header(path: Path) -> Dataset:
-    """All of a file that precedes its pixels.
+    """All of a file that precedes its pixels; its `stopped_at` says where in the file that ends, None where
+    the file is deflated.
 
     Raises
     ------
@@ -87,7 +92,7 @@ def read_header(path: Path) -> Dataset:
         If it is one that cannot be followed as far as its pixels, or an element that decides about voxels
         is unreadable.
     """
-    return _readable(_read(path, lambda tag, _vr, _length: tag in _PIXELS, MAX_HEADER_BYTES), path)
+    return _readable(_read(path, lambda tag, _vr, _length: tag in _ANY_PIXELS, MAX_HEADER_BYTES), path)
 
 
 def read_with_pixels(path: Path, pixel_bytes: int, *, piecewise: bool = False) -> Dataset:
@@ -129,6 +134,7 @@ def _read(
             source = Bounded(file, limit)
             try:
                 found: Dataset = read_partial(cast(BinaryIO, source), stop_when, defer_size=long_value)
+                found.stopped_at = source.tell()
                 found.filename, found.buffer = str(path), None
                 found.fileobj_type, found.timestamp = open, None
             except UnboundedReadError:  # to inflate it whole
@@ -137,6 +143,7 @@ def _read(
                     cast(BinaryIO, source), False, True, stop_when=stop_when, defer_size=long_value
                 )
                 found = FileDataset(str(path), inside, b"\0" * 128, meta, False, True)
+                found.stopped_at = None
                 found.set_original_encoding(False, True, inside._character_set)
             _fetch(found, source)
     except InvalidDicomError:
@@ -199,8 +206,25 @@ def _problem(header: Dataset, tag: BaseTag) -> str | None:
     """
     wanted, single = _EXPECTED[tag]
     raw = header.get_item(tag)
-    if isinstance(raw, RawDataElement) and _plain(raw, wanted, single):
-        return None
+    if isinstance(raw, RawDataElement):
+        if _plain(raw, wanted, single):
+            return None
+        if wanted == VR.SQ and tag in _OPTIONAL and len(raw.value or b"") <= _REMEMBERED_BYTES:
+            charset = header.original_character_set
+            charset = charset if isinstance(charset, str) else tuple(charset)
+            return _problem_of_many(raw._replace(value_tell=0), charset)
+    return _problem_inside(header, tag)
+
+
+@lru_cache(maxsize=128)
+def _problem_of_many(raw: RawDataElement, charset: str | tuple[str, ...]) -> str | None:
+    """Of a sequence that is the same in all slices, it is asked once."""
+    encoding = charset if isinstance(charset, str) else list(charset)
+    return _problem_inside(Dataset({raw.tag: raw}, parent_encoding=encoding), raw.tag)
+
+
+def _problem_inside(header: Dataset, tag: BaseTag) -> str | None:
+    wanted, single = _EXPECTED[tag]
     copied = tag in _COPIED
     try:
         element = (undecoded(header, [tag]) if copied else header)[tag]

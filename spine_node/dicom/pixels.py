@@ -6,6 +6,7 @@ compressed frame is asked for its own size before a decoder sees it.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, cast
@@ -16,7 +17,12 @@ from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate, generate_frames, parse_basic_offsets
 from pydicom.pixels import iter_pixels, pixel_array
 from pydicom.tag import Tag
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
+from pydicom.uid import (
+    UID,
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRLittleEndian,
+    ImplicitVRLittleEndian,
+)
 
 from spine_node.bounded import Bounded
 from spine_node.dicom.codestreams import check
@@ -35,6 +41,8 @@ _FRAME_BYTES = 10
 """The shortest compressed frame: an item's tag and length, and two bytes."""
 
 _PIXEL_DATA = Tag("PixelData")
+_PIXEL_DATA_BYTES = b"\xe0\x7f\x10\x00"
+_PLAIN = (ExplicitVRLittleEndian, ImplicitVRLittleEndian)
 
 
 def check_declared(headers: Sequence[Dataset], paths: Sequence[Path], frames: Sequence[Frame]) -> None:
@@ -76,6 +84,12 @@ def stored_frames(header: Dataset, path: Path, shape: tuple[int, int]) -> Iterat
     number, bits = frame_count(header), int(header.BitsAllocated)
     frame_bytes = shape[0] * shape[1] * bits // 8
     syntax = transfer_syntax(header)
+    with path.open("rb") as file:
+        if _plain_words_follow(file, header, number * frame_bytes):
+            dtype = np.dtype(f"<{'i' if header.PixelRepresentation else 'u'}{bits // 8}")
+            for _ in range(number):
+                yield _values(np.fromfile(file, dtype, shape[0] * shape[1]).reshape(shape), header)
+            return
     piecewise = is_multiframe(header) and syntax != DeflatedExplicitVRLittleEndian
     whole = read_with_pixels(path, number * frame_bytes, piecewise=piecewise)
     if _PIXEL_DATA not in whole:
@@ -95,6 +109,21 @@ def stored_frames(header: Dataset, path: Path, shape: tuple[int, int]) -> Iterat
         if frame.shape != shape:
             raise ValueError(f"{frame.shape} pixels decoded, {shape} expected")
         yield _values(frame, header)
+
+
+def _plain_words_follow(file: BinaryIO, header: Dataset, size: int) -> bool:
+    """Whether the file, gone on with where its header ended, has just the words of so many bytes.
+
+    Most files have, and reading them so takes a tenth of the time. Of all others pydicom tells what they are.
+    """
+    if transfer_syntax(header) not in _PLAIN or getattr(header, "stopped_at", None) is None:
+        return False
+    file.seek(header.stopped_at)
+    implicit, _ = header.original_encoding
+    head = file.read(8 if implicit else 12)
+    announced = int.from_bytes(head[-4:], "little")
+    left = os.fstat(file.fileno()).st_size - file.tell()
+    return head[:4] == _PIXEL_DATA_BYTES and announced in (size, size + 1) and announced <= left
 
 
 def transfer_syntax(header: Dataset) -> UID:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import filecmp
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
+from types import MappingProxyType
 
 from pydicom.dataset import Dataset
 from pydicom.errors import InvalidDicomError
@@ -87,8 +88,12 @@ class ImageSeries:
         return is_multiframe(self.headers[0])
 
 
-def read_headers(paths: Sequence[Path]) -> list[Dataset]:
+def read_headers(
+    paths: Sequence[Path], ahead: Mapping[Path, Dataset] = MappingProxyType({})
+) -> list[Dataset]:
     """Headers of these files without pixel data, each with its `filename`; other files are left out.
+
+    Those that were read `ahead` are not read again.
 
     Raises
     ------
@@ -97,7 +102,7 @@ def read_headers(paths: Sequence[Path]) -> list[Dataset]:
     Unavailable
         If the disk or the system does not let a file be read.
     """
-    headers, _ = _scan(paths)
+    headers, _ = _scan(paths, ahead)
     if not headers:
         raise SeriesRefused(f"none of {len(paths)} files is a DICOM file.")
     return headers
@@ -169,11 +174,13 @@ def age_years_of(series: ImageSeries) -> float | None:
     return (studied - born).days / 365.25 if born <= studied else None
 
 
-def _scan(paths: Sequence[Path]) -> tuple[list[Dataset], list[str]]:
+def _scan(
+    paths: Sequence[Path], ahead: Mapping[Path, Dataset] = MappingProxyType({})
+) -> tuple[list[Dataset], list[str]]:
     headers, others = [], []
     for path in paths:
         try:
-            headers.append(read_header(Path(path)))
+            headers.append(ahead[path] if path in ahead else read_header(Path(path)))
         except InvalidDicomError:
             others.append(Path(path).name)
         except OSError as problem:

@@ -33,9 +33,9 @@ from spine_node.dicom.sr_codes import (
     place_in_catalogues,
 )
 from spine_node.dicom.sr_context import image_library, observer, procedure
+from spine_node.dicom.sr_encoding import container_of, item_of, put_sequence
 from spine_node.dicom.sr_encoding import item as encoded_item
-from spine_node.dicom.sr_encoding import item_of, put_sequence
-from spine_node.dicom.sr_groups import encoded, groups
+from spine_node.dicom.sr_groups import groups
 from spine_node.dicom.sr_items import Items
 from spine_node.dicom.sr_missing import missing_of
 from spine_node.dicom.sr_numbers import Context, parameters_of
@@ -139,18 +139,20 @@ def write_sr(
         standing=series.standing,
         coordinates=kind.coordinates,
         items=items,
+        plain=Items(),
     )
-    found = list(groups(measurements, context))
-    # highdicom is shown the first group, and copies, searches and checks it; the others go beside it.
-    first, *others = found
+    # highdicom copies, searches and checks what it is shown: one group, in the place of all.
+    shown = hd.sr.MeasurementsAndQualitativeEvaluations(
+        tracking_identifier=hd.sr.TrackingIdentifier(uid("tracking", "spine"), "spine")
+    )
     report = hd.sr.MeasurementReport(
         observation_context=observer(),
         procedure_reported=procedure(series),
-        imaging_measurements=[first.head],
+        imaging_measurements=[shown],
     )
     report[0].ContentSequence.insert(-1, image_library(series, posture.codes))
     made = kind.make(
-        evidence=[*standins(series)[:1], *map(standin, segs)],
+        evidence=[*standins(series, most=1), *map(standin, segs)],
         content=report[0],
         series_instance_uid=uid("sr series", form, *sorted({str(seg.SeriesInstanceUID) for seg in segs})),
         series_number=series_number(series.headers[0], kind.number),
@@ -172,7 +174,7 @@ def write_sr(
         is_verified=False,
         previous_versions=older or None,
     )
-    # Plain from here on: highdicom's object would keep a copy of the content as it is now, groups empty.
+    # Plain from here on: highdicom's object would keep a copy of the content as it is now.
     document = Dataset(made)
     document.file_meta = made.file_meta
     remarks = remarks_item(
@@ -183,22 +185,20 @@ def write_sr(
     )
     document.CodingSchemeIdentificationSequence = overrides.scheme_items(software_version)
     finish(document, series.headers[0])
-    bodies = {id(group.container): group.body for group in found}
-    bodies[id(_measurements_in(document))] = [encoded(group.container, bodies) for group in others]
-    content = [encoded(item, bodies) for item in document.ContentSequence]
+    measured = list(groups(measurements, context))
+    content = [
+        container_of(item, measured) if _is_of_measurements(item) else item_of(item)
+        for item in document.ContentSequence
+    ]
     put_sequence(document, "ContentSequence", [*content, remarks])
     _put_all_images(document, series)
     return document
 
 
-def _measurements_in(document: Dataset) -> Dataset:
-    """The container of the measurement groups."""
-    name = IMAGING_MEASUREMENTS
-    return next(
-        item
-        for item in document.ContentSequence
-        if item.ValueType == "CONTAINER" and item.ConceptNameCodeSequence[0].CodeValue == name.value
-    )
+def _is_of_measurements(item: Dataset) -> bool:
+    """Whether it is the container of the measurement groups."""
+    name = item.ConceptNameCodeSequence[0].CodeValue
+    return bool(item.ValueType == "CONTAINER" and name == IMAGING_MEASUREMENTS.value)
 
 
 def _put_all_images(document: Dataset, series: ImageSeries) -> None:

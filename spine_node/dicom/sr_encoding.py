@@ -21,8 +21,8 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_sequence_item
 from pydicom.tag import BaseTag, Tag
 
-Value: TypeAlias = str | Sequence[bytes] | NDArray[np.float64]
-"""Text in ASCII, the items of a sequence, or numbers of VR FL."""
+Value: TypeAlias = str | int | Sequence[bytes] | NDArray[np.float64]
+"""Text in ASCII, a number of VR US, the items of a sequence, or numbers of VR FL."""
 
 _LONG_LENGTH = ("SQ", "UT")
 """Of the VRs that occur here, those whose length takes four bytes (PS3.5 Table 7.1-1)."""
@@ -89,6 +89,8 @@ def _element(keyword: str, value: Value) -> bytes:
         raw = value.encode("ascii")
         if len(raw) % 2:
             raw += b"\0" if vr == "UI" else b" "
+    elif isinstance(value, int):
+        raw = struct.pack("<H", value)
     elif isinstance(value, np.ndarray):
         raw = value.astype("<f4").tobytes()
     else:

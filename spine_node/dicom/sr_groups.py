@@ -1,18 +1,12 @@
 """Measurements as TID 1500 measurement groups: of the spine, each curve, each vertebra, each segment.
 
-A number or class stands in the group of its place, and so does what could not be measured there. The
-head of a group is made by highdicom, so that it is as its template wants it; see `sr_items` for the rest.
+A number or class stands in the group of its place, and so does what could not be measured there.
 """
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from functools import lru_cache
-from typing import Any
-
-import highdicom as hd
-from pydicom.dataset import Dataset
 
 from spine_node.anatomy.levels import LEVELS
 from spine_node.dicom.codes import (
@@ -24,10 +18,15 @@ from spine_node.dicom.codes import (
     level_code,
 )
 from spine_node.dicom.identity import MODEL_NAME
-from spine_node.dicom.seg import SegmentReference
 from spine_node.dicom.sr_classes import class_item
-from spine_node.dicom.sr_codes import END_OF, ascii_text, row_of, sr
-from spine_node.dicom.sr_encoding import container_of, item_of
+from spine_node.dicom.sr_codes import (
+    ALGORITHM_NAME,
+    ALGORITHM_PARAMETERS,
+    ALGORITHM_VERSION,
+    END_OF,
+    MEASUREMENT_GROUP,
+    row_of,
+)
 from spine_node.dicom.sr_missing import not_measured_item
 from spine_node.dicom.sr_numbers import Context, number_item
 from spine_node.parameters.catalogue import DEFINITIONS, HEIGHTS, PLATES, SIZES
@@ -40,8 +39,13 @@ OF_VERTEBRAL_BODY = frozenset(
 """Rows that are read from endplates, walls and voxels of the body; rotation (AVR) needs the posterior
 elements, and the canal (CANAL_AP, CANAL_W, STENOSIS) lies between both."""
 
-_HEADS = 128
-"""Heads that are remembered: those of a report are the same in all its forms, and take longest to make."""
+_TRACKING_ID = Code("112039", "DCM", "Tracking Identifier")
+_TRACKING_UID = Code("112040", "DCM", "Tracking Unique Identifier")
+_FINDING_CATEGORY = Code("276214006", "SCT", "Finding category")
+_FINDING = Code("121071", "DCM", "Finding")
+_FINDING_SITE = Code("363698007", "SCT", "Finding Site")
+_REFERENCED_SEGMENT = Code("121191", "DCM", "Referenced Segment")
+_SOURCE_SERIES = Code("121232", "DCM", "Source Series for Segmentation")
 
 Found = Parameter | Classification
 Ends = tuple[str | None, str | None, str | None]
@@ -57,40 +61,10 @@ class Contents:
     not_measured: list[NotMeasured] = field(default_factory=list)
 
 
-@dataclass(frozen=True, slots=True)
-class Group:
-    """A measurement group in two parts.
-
-    Attributes
-    ----------
-    head : highdicom template
-        What it is about; its first item is the container.
-    body : list of bytes
-        The items that the container holds beside.
-    """
-
-    head: Any
-    body: list[bytes]
-
-    @property
-    def container(self) -> Dataset:
-        """The item that the body goes into."""
-        item: Dataset = self.head[0]
-        return item
-
-
-def encoded(content: Dataset, bodies: Mapping[int, list[bytes]]) -> bytes:
-    """A content item of highdicom with all below it; `bodies` adds to containers, by their `id`."""
-    if content.ValueType != "CONTAINER":
-        return item_of(content)
-    below = [encoded(child, bodies) for child in content.get("ContentSequence") or ()]
-    return container_of(content, [*below, *bodies.get(id(content), ())])
-
-
-def groups(measurements: Measurements, context: Context) -> Iterator[Group]:
+def groups(measurements: Measurements, context: Context) -> Iterator[bytes]:
     """The whole spine first, then curves, vertebrae and segments downwards."""
     spine, curves, levels = _sorted(measurements)
-    yield Group(_head("spine", SPINE, SPINE, context), _body(spine, context))
+    yield _group("spine", SPINE, SPINE, _body(spine, context), context)
     for curve in sorted(curves, key=lambda ends: [_place(end) for end in ends]):
         (upper, apex, lower), contents = curve, curves[curve]
         ends = {"upper": upper, "apex": apex, "lower": lower}
@@ -99,28 +73,27 @@ def groups(measurements: Measurements, context: Context) -> Iterator[Group]:
             for end, level in ends.items()
             if level
         ]
-        head = _head(f"curve {upper}-{lower}", SPINE, SPINE, context)
-        yield Group(head, [*described, *_body(contents, context)])
+        name = f"curve {upper}-{lower}"
+        yield _group(name, SPINE, SPINE, [*described, *_body(contents, context)], context)
     for level in sorted(levels, key=lambda level: ("/" in level, _place(level))):
         yield from _of_level(level, levels[level], context)
 
 
-def _of_level(level: str, contents: Contents, context: Context) -> Iterator[Group]:
+def _of_level(level: str, contents: Contents, context: Context) -> Iterator[bytes]:
     """On the segment of the vertebra; on that of its body what is of the body, and the rest beside it."""
     # TID 1411 takes no coordinates beside the segment.
     if level in context.segments:
-        head = _head_on_segment(level, level, VERTEBRA, context)
-        yield Group(head, _body(contents, context, lines=False))
+        yield _group_on_segment(level, level, VERTEBRA, _body(contents, context, lines=False), context)
         return
     body = f"{level}_body"
     if body in context.segments:
         of_body, contents = _of_the_body(contents)
-        head = _head_on_segment(body, level, VERTEBRAL_BODY, context)
-        yield Group(head, _body(of_body, context, lines=False))
+        below = _body(of_body, context, lines=False)
+        yield _group_on_segment(body, level, VERTEBRAL_BODY, below, context)
         if contents == Contents():
             return
     finding = INTERVERTEBRAL_DISC if "/" in level else VERTEBRA
-    yield Group(_head(level, finding, level_code(level), context), _body(contents, context))
+    yield _group(level, finding, level_code(level), _body(contents, context), context)
 
 
 def _of_the_body(contents: Contents) -> tuple[Contents, Contents]:
@@ -171,51 +144,39 @@ def _body(contents: Contents, context: Context, *, lines: bool = True) -> list[b
     ]
 
 
-def _head(name: str, finding: Code, site: Code, context: Context) -> Any:
+def _group(name: str, finding: Code, site: Code, body: Iterable[bytes], context: Context) -> bytes:
     """TID 1501."""
-    return _head_of(name, context.uid("tracking", name), *_common(finding, site, context))
+    head = _head(name, context.uid("tracking", name), finding, site, context)
+    return context.plain.container(MEASUREMENT_GROUP, [*head, *body], template="1501")
 
 
-@lru_cache(maxsize=_HEADS)
-def _head_of(name: str, tracking_uid: str, *common: Hashable) -> Any:
-    return hd.sr.MeasurementsAndQualitativeEvaluations(
-        tracking_identifier=hd.sr.TrackingIdentifier(tracking_uid, name), **_words(*common)
-    )
-
-
-def _head_on_segment(name: str, level: str, finding: Code, context: Context) -> Any:
+def _group_on_segment(name: str, level: str, finding: Code, body: Iterable[bytes], context: Context) -> bytes:
     """TID 1411: number, tracking ID and tracking UID are those of the segment with this name."""
-    segment, common = context.segments[name], _common(finding, level_code(level), context)
-    return _head_on(name, segment, context.source_series_uid, *common)
-
-
-@lru_cache(maxsize=_HEADS)
-def _head_on(name: str, segment: SegmentReference, source_series_uid: str, *common: Hashable) -> Any:
-    return hd.sr.VolumetricROIMeasurementsAndQualitativeEvaluations(
-        tracking_identifier=hd.sr.TrackingIdentifier(segment.tracking_uid, name),
-        referenced_segment=hd.sr.ReferencedSegment(
-            sop_class_uid=segment.sop_class_uid,
-            sop_instance_uid=segment.sop_instance_uid,
-            segment_number=segment.number,
-            source_series=hd.sr.SourceSeriesForSegmentation(source_series_uid),
+    segment = context.segments[name]
+    head = [
+        *_head(name, segment.tracking_uid, finding, level_code(level), context),
+        context.plain.segment(
+            _REFERENCED_SEGMENT, segment.sop_class_uid, segment.sop_instance_uid, segment.number
         ),
-        **_words(*common),
+        context.plain.uid(_SOURCE_SERIES, context.source_series_uid, "CONTAINS"),
+    ]
+    return context.plain.container(MEASUREMENT_GROUP, [*head, *body], template="1411")
+
+
+def _head(name: str, tracking_uid: str, finding: Code, site: Code, context: Context) -> list[bytes]:
+    """What a group is about, and what measured (TID 4019): the same rows of both templates."""
+    items, model = context.plain, context.model
+    of_algorithm = (
+        (ALGORITHM_NAME, MODEL_NAME),
+        (ALGORITHM_VERSION, context.software_version),
+        (ALGORITHM_PARAMETERS, f"model {model.name} {model.version}"),
+        (ALGORITHM_PARAMETERS, f"weights_sha256={model.sha256}"),
     )
-
-
-def _common(finding: Code, site: Code, context: Context) -> tuple[Hashable, ...]:
-    """What heads have in common: arguments of `_words`."""
-    model = context.model
-    parameters = (f"model {model.name} {model.version}", f"weights_sha256={model.sha256}")
-    return finding, site, context.software_version, parameters
-
-
-def _words(finding: Any, site: Any, software_version: Any, parameters: Any) -> dict[str, Any]:
-    return {
-        "finding_category": sr(ANATOMICAL_STRUCTURE),
-        "finding_type": sr(finding),
-        "finding_sites": [hd.sr.FindingSite(sr(site))],
-        "algorithm_id": hd.sr.AlgorithmIdentification(
-            MODEL_NAME, software_version, parameters=[ascii_text(text) for text in parameters]
-        ),
-    }
+    return [
+        items.text(_TRACKING_ID, name, "HAS OBS CONTEXT"),
+        items.uid(_TRACKING_UID, tracking_uid, "HAS OBS CONTEXT"),
+        items.coded(_FINDING_CATEGORY, ANATOMICAL_STRUCTURE, "CONTAINS"),
+        items.coded(_FINDING, finding, "CONTAINS"),
+        items.coded(_FINDING_SITE, site, "HAS CONCEPT MOD"),
+        *(items.text(what, words, "HAS CONCEPT MOD") for what, words in of_algorithm),
+    ]

@@ -1,7 +1,7 @@
 """Content items of a structured report (PS3.3 C.17.3), as bytes.
 
 highdicom checks and hashes each item and copies the tree of a whole document: 12 ms a number. So it makes
-the document and the head of each group, and what fills the groups is made here.
+the document, and the groups in it are made here.
 """
 
 from __future__ import annotations
@@ -15,7 +15,9 @@ from spine_node.dicom.sr_encoding import Value, item
 from spine_node.parameters.definitions import Code
 from spine_node.parameters.model import Line
 
-Relation = Literal["CONTAINS", "HAS PROPERTIES", "HAS CONCEPT MOD", "HAS ACQ CONTEXT", "INFERRED FROM"]
+Relation = Literal[
+    "CONTAINS", "HAS PROPERTIES", "HAS CONCEPT MOD", "HAS ACQ CONTEXT", "HAS OBS CONTEXT", "INFERRED FROM"
+]
 
 _DECIMALS = 3
 _LONGEST_DS = 16
@@ -68,10 +70,31 @@ class Items:
             ReferencedFrameOfReferenceUID=frame_of_reference_uid,
         )
 
-    def container(self, name: Code, children: Iterable[bytes]) -> bytes:
-        """CONTAINER."""
+    def uid(self, name: Code, value: str, relation: Relation) -> bytes:
+        """UIDREF."""
+        return self._item("UIDREF", name, relation, UID=value)
+
+    def segment(self, name: Code, sop_class_uid: str, sop_instance_uid: str, number: int) -> bytes:
+        """IMAGE: one segment of a Segmentation."""
+        segment = item(
+            ReferencedSOPClassUID=sop_class_uid,
+            ReferencedSOPInstanceUID=sop_instance_uid,
+            ReferencedSegmentNumber=number,
+        )
+        return self._item("IMAGE", name, "CONTAINS", ReferencedSOPSequence=[segment])
+
+    def container(self, name: Code, children: Iterable[bytes], template: str = "") -> bytes:
+        """CONTAINER; one that follows a template of PS3.16 is continuous."""
+        more: dict[str, Value] = {}
+        if template:
+            more = {"ContentTemplateSequence": [item(MappingResource="DCMR", TemplateIdentifier=template)]}
         return self._item(
-            "CONTAINER", name, "CONTAINS", ContinuityOfContent="SEPARATE", ContentSequence=list(children)
+            "CONTAINER",
+            name,
+            "CONTAINS",
+            ContinuityOfContent="CONTINUOUS" if template else "SEPARATE",
+            ContentSequence=list(children),
+            **more,
         )
 
     def _item(self, value_type: str, name: Code, relation: Relation, **more: Value) -> bytes:

@@ -62,6 +62,8 @@ class Context:
     coordinates : bool
         Whether the SOP class takes coordinates in space.
     items : Items
+    plain : Items
+        Without a hospital's own codes: what a group is about, as its template has it.
     """
 
     uid: Uid
@@ -74,6 +76,7 @@ class Context:
     standing: bool | None
     coordinates: bool
     items: Items
+    plain: Items
 
 
 def number_item(parameter: Parameter, context: Context, *, lines: bool = True) -> bytes:

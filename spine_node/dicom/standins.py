@@ -33,8 +33,9 @@ def standin(source: Dataset) -> Dataset:
     return Dataset(_blank() | _references(source))
 
 
-def standins(series: ImageSeries) -> list[Dataset]:
-    """One for each slice, in the order of the grid; of a multi-frame source one, frames in file order.
+def standins(series: ImageSeries, most: int | None = None) -> list[Dataset]:
+    """One for each slice, or the first `most`, in the order of the grid; of a multi-frame source one, frames
+    in file order.
 
     Directions that differ within rounding become those of the first slice. What is the same in all slices
     is one object: who changes it changes all.
@@ -56,7 +57,7 @@ def standins(series: ImageSeries) -> list[Dataset]:
     _place(same, same, series.frames[0], thickness_mm)
     elements = {element.tag: element for element in same}
     slices = []
-    for header, frame in zip(series.headers, series.frames, strict=True):
+    for header, frame in zip(series.headers[:most], series.frames[:most], strict=True):
         single = Dataset(elements | _references(header))
         single.ImagePositionPatient = _ds(frame.position_mm)
         slices.append(single)

@@ -37,11 +37,12 @@ def read_volume(series: ImageSeries) -> Volume:
     least, most = np.inf, -np.inf
     for header, number, stored in _slices(series):
         index = place[header, number]
-        grey = _grey(stored, series.frames[index])
-        low, high = float(grey.min()), float(grey.max())
+        frame = series.frames[index]
+        # slopes are positive: the extremes stay the extremes
+        low, high = map(float, _grey(np.array([stored.min(), stored.max()]), frame))
         if not (np.isfinite([low, high]).all() and max(abs(low), abs(high)) <= _FLOAT32.max):
             raise SeriesRefused(
-                f"{series.frames[index].name} of series {series.series_uid} has grey values from {low:g} to "
+                f"{frame.name} of series {series.series_uid} has grey values from {low:g} to "
                 f"{high:g}: its pixels, Rescale Slope or Rescale Intercept are wrong."
             )
         least, most = min(least, low), max(most, high)
@@ -49,7 +50,7 @@ def read_volume(series: ImageSeries) -> Volume:
             wider = _room(series, np.float32)
             wider[...] = values
             values = wider
-        values[index] = grey
+        values[index] = _words(stored, frame) if values.dtype == np.int16 else _grey(stored, frame)
     if least == most:
         raise SeriesRefused(
             f"every voxel of series {series.series_uid} has the grey value {least:g}: there is no image "
@@ -74,6 +75,13 @@ def _grey(stored: NDArray[np.generic], frame: Frame) -> NDArray[np.generic]:
     if frame.slope.is_integer() and frame.intercept.is_integer() and stored.dtype.kind in "iu":
         return np.asarray(stored.astype(np.int64) * int(frame.slope) + int(frame.intercept))
     return np.asarray(stored * np.float64(frame.slope) + frame.intercept)
+
+
+def _words(stored: NDArray[np.generic], frame: Frame) -> NDArray[np.int16]:
+    """Grey values that are known to fit int16: modulo 65536 they are exact, whatever is on the way."""
+    slope, intercept = (np.array(int(n)).astype(np.int16) for n in (frame.slope, frame.intercept))
+    words = stored.astype(np.int16, copy=False)
+    return words if slope == 1 and intercept == 0 else np.asarray(words * slope + intercept)
 
 
 def _slices(series: ImageSeries) -> Iterator[tuple[int, int, NDArray[np.generic]]]:
