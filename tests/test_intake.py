@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from pathlib import Path
@@ -170,10 +170,10 @@ def test_a_bug_met_on_one_series_does_not_keep_the_others_from_being_judged(
     good = desk.receive(instances)
     desk.inbox.store("1.2.3", "1.2.3.1", "SCANNER", [b"trips the judge"])
 
-    def trip(paths: Sequence[Path]) -> list[pydicom.Dataset]:
+    def trip(paths: Sequence[Path], ahead: Mapping[Path, pydicom.Dataset]) -> list[pydicom.Dataset]:
         if paths[0].stem == "1.2.3.1":
             raise ZeroDivisionError("a bug")
-        return read_headers(paths)
+        return read_headers(paths, ahead)
 
     monkeypatch.setattr("spine_node.intake.read_headers", trip)
     for uid in ("1.2.3", good):
@@ -362,7 +362,7 @@ def test_what_was_read_ahead_is_not_read_again(
     uid = desk.receive(instances)
     desk.wait(uid, AHEAD_AFTER_S + 1)
     desk.intake.look()
-    monkeypatch.setattr("spine_node.intake.read_headers", lambda _paths: pytest.fail("read again"))
+    monkeypatch.setattr("spine_node.dicom.series.read_header", lambda _path: pytest.fail("read again"))
     desk.wait(uid, QUIET_S + 1)
     desk.intake.look()
     assert len(desk.enqueued) == 1

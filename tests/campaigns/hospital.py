@@ -172,5 +172,5 @@ class Hospital:
 def destination(pacs: MoodyPacs, name: str = "pacs", **more: Any) -> Destination:
     """The PACS as the config names it."""
     return Destination(
-        name, "PACS", "127.0.0.1", pacs.port, **{"connect_timeout_s": 5.0, "answer_timeout_s": 10.0, **more}
+        name, "PACS", "127.0.0.1", pacs.port, **{"connect_timeout_s": 60.0, "answer_timeout_s": 60.0, **more}
     )

@@ -30,7 +30,7 @@ from tests.chaos.router import Router
 from tests.chaos.site import Site
 from tests.chaos.studies import Phantom, Study
 
-PHASES = ("receive", "intake", "analyse", "encode", "settle", "deliver")
+PHASES = ("receive", "intake", "analyse", "encode", "settle", "deliver", "commit")
 """What kills are aimed at, in the order of a study's life; "start" and "idle" are met besides."""
 
 VICTIMS = {
@@ -40,6 +40,7 @@ VICTIMS = {
     "encode": ("worker", "worker", "node", "main"),
     "settle": ("worker", "worker", "node", "main"),
     "deliver": ("main", "main", "node", "worker"),
+    "commit": ("main", "main", "receiver", "node"),
 }
 """Whom a kill in a phase hits: those who work in it more often."""
 
@@ -119,6 +120,8 @@ class Campaign:
             found.add("settle" if states["analysed"] else "intake")
         if states["analysed"]:
             found.add("deliver")
+        if site.ask("SELECT 1 FROM ledger_commitments WHERE state IN ('open', 'asked') LIMIT 1"):
+            found.add("commit")
         ready = site.processes()
         if not ready:
             found.add("start")

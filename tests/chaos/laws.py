@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spine_node.ledger import Job, Ledger
+from spine_node.owed import ARRIVED
 from spine_node.results import read_done
-from tests.chaos.pacs import arrivals
+from tests.chaos.pacs import arrivals, promised
 from tests.chaos.site import Site
 from tests.chaos.studies import KINDS, Study
 
@@ -51,6 +52,7 @@ def judge(
         _kept(site, acknowledged, studies),
         _ended(studies, jobs),
         *_delivered(site, jobs),
+        *_committed(site),
         _once(studies, jobs),
     ]
 
@@ -108,6 +110,25 @@ def _delivered(site: Site, jobs: Mapping[str, list[Job]]) -> list[Verdict]:
     return [
         Verdict("every result is at the PACS as it is on disk", len(known), tuple(missing)),
         Verdict("nothing is at the PACS under a second UID", len(contents), tuple(strange)),
+    ]
+
+
+def _committed(site: Site) -> list[Verdict]:
+    rows = site.ask("SELECT sop_instance_uid, outcome, commitment FROM ledger_deliveries")
+    kept = promised(site.journal)
+    held = [str(uid) for uid, _, commitment in rows if commitment == "committed"]
+    arrived = [row for row in rows if row[1] in ARRIVED]
+    return [
+        Verdict(
+            "what counts as committed was promised",
+            len(held),
+            tuple(f"{uid} was not promised" for uid in held if uid not in kept),
+        ),
+        Verdict(
+            "all that was delivered is committed",
+            len(arrived),
+            tuple(f"{uid}: {state or 'not asked'}" for uid, _, state in arrived if state != "committed"),
+        ),
     ]
 
 

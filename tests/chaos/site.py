@@ -47,6 +47,9 @@ ae_title = "DOUBLE"
 host = "127.0.0.1"
 port = {pacs_port}
 profile = "{profile}"
+commitment = true
+commitment_wait_s = 0.5
+commitment_retry_s = 6.0
 """
 
 _PROFILE = """
@@ -99,7 +102,7 @@ class Site:
         self._environment = {**os.environ, "OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
         self._pacs = subprocess.Popen(
             [sys.executable, "-m", "tests.chaos.pacs", "DOUBLE", str(pacs_port), str(self.journal),
-             str(self.pacs_delay_s)],
+             str(self.pacs_delay_s), str(self.peer.port)],
             env=self._environment,
         )  # fmt: skip
         self._keeper = threading.Thread(target=self._keep, daemon=True)
@@ -131,7 +134,7 @@ class Site:
                 os.killpg(main.pid, signal.SIGKILL)
                 main.wait()
         self._pacs.terminate()
-        self._pacs.wait(10)
+        self._pacs.wait(120)
 
     def processes(self) -> dict[str, list[psutil.Process]]:
         """What lives now: "main", and its children by their role."""
@@ -158,10 +161,13 @@ class Site:
                 os.killpg(self._main.pid, signal.SIGKILL)
 
     def ended(self, studies: Sequence[Study]) -> int:
-        """How many of them have come to an end with all that was to be sent of them."""
+        """How many of them have come to an end with all that was to be sent of them, and is committed."""
         rows = self.ask(
-            "SELECT series_uid, max(instances) FROM ledger_jobs "
-            "WHERE state IN ('delivered', 'refused', 'ignored', 'failed', 'undelivered') GROUP BY series_uid"
+            "SELECT series_uid, max(instances) FROM ledger_jobs j "
+            "WHERE state IN ('delivered', 'refused', 'ignored', 'failed', 'undelivered') AND NOT EXISTS "
+            "(SELECT 1 FROM ledger_deliveries d WHERE d.job = j.job "
+            "AND d.outcome IN ('stored', 'warning') AND d.commitment != 'committed') "
+            "GROUP BY series_uid"
         )
         ended = dict(rows)
         return sum(ended.get(study.series_uid) == len(study.paths) for study in studies)

@@ -295,6 +295,11 @@ def test_it_is_refused_by_name(name: str, tmp_path: Path) -> None:
     assert 30 < len(said) < 1000
 
 
+def test_a_refusal_is_one_line_whatever_it_quotes() -> None:
+    """Found by the fuzzer: an orientation of another VR, with a line for our log in it."""
+    assert str(SeriesRefused("is \r\nlog: forged; 6 were expected")) == "is ??log: forged; 6 were expected"
+
+
 READ: dict[str, Maker] = {
     "private block of 3 MB": before_pixels(
         b"\x01\x52\x10\0LO\4\0ACME" + b"\x01\x52\x30\x10OB\0\0" + struct.pack("<I", 3 << 20) + bytes(3 << 20)
@@ -377,3 +382,30 @@ def test_deflated_as_it_should_be(tmp_path: Path) -> None:
         ds.file_meta.TransferSyntaxUID = DeflatedExplicitVRLittleEndian
         ds.save_as(path, enforce_file_format=True)
     np.testing.assert_array_equal(read(tmp_path).values, values_of(grid_of(shape=SHAPE)))
+
+
+def test_5000_slices_are_read_and_one_that_is_missing_is_named(tmp_path: Path) -> None:
+    """Thinner than any scanner's, and all of one spine: long, and in order."""
+    grid = grid_of(spacing=(0.1, 1.0, 1.0), shape=(1, 8, 8), origin=(0, 0, 0))
+
+    def at_zero(ds: Dataset, _k: int) -> None:
+        ds.ImagePositionPatient = ["0", "0", "0000.0"]  # as long as any that follows
+
+    (template,) = write_series(tmp_path, grid, change=at_zero)
+    first, content = "2.25.1040000", template.read_bytes()
+    template.unlink()
+    uids = [f"2.25.9{k:06d}" for k in range(5000)]
+    for k, uid in enumerate(uids):
+        made = content.replace(first.encode(), uid.encode()).replace(
+            b"0\\0\\0000.0", b"0\\0\\%06.1f" % (k / 10)
+        )
+        (tmp_path / f"{uid}.dcm").write_bytes(made)
+    paths = sorted(tmp_path.iterdir())
+    headers = read_headers(paths)
+    assert is_complete(headers).complete
+    gap = is_complete([*headers[:3210], *headers[3211:]])
+    assert not gap.complete
+    assert gap.reason.startswith("1 slices seem to be missing: 0.200 mm after instance")
+    volume = read_volume(read_series(paths))
+    assert volume.grid.shape == (5000, 8, 8)
+    assert float(volume.grid.spacing_mm[0]) == pytest.approx(0.1)

@@ -19,7 +19,7 @@ import sys
 import tempfile
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -63,8 +63,8 @@ def packets() -> tuple[Callable[[bytes], None], list[bytes]]:
     class Kept:
         """A data set that is thrown away."""
 
-        def write(self, piece: memoryview) -> None:
-            len(piece)
+        def write(self, pieces: Sequence[memoryview]) -> None:
+            len(pieces)
 
         def finish(self) -> tuple[int, str]:
             return 0, ""
@@ -74,6 +74,8 @@ def packets() -> tuple[Callable[[bytes], None], list[bytes]]:
     class Storage:
         def begin(self, _association: Any, _request: Any) -> Kept:
             return Kept()
+
+        def broken(self, _association: Any, _reason: str) -> None: ...
 
     class OfMemory(UpperLayer):
         @property

@@ -478,7 +478,7 @@ def _run(
                 f"  {total} of {cases * len(kinds)}, {broken} broken, C-ECHO {slowest_echo:.3f} s",
                 file=sys.stderr,
             )
-    after = _settled(receiver, stuck)
+    after = _settled(receiver, stuck, before[2] + 1)
     everything.growth_bytes = max(after[0] - before[0], 0)
     if everything.growth_bytes > GROWTH_BYTES:
         everything.broken.append(f"memory grew by {everything.growth_bytes >> 20} MB")
@@ -507,17 +507,17 @@ def _stuck(receiver: Receiver, stuck: list[Peer], number: int) -> list[Peer]:
     return [*stuck[-3:], peer]
 
 
-def _settled(receiver: Receiver, stuck: list[Peer]) -> tuple[int, int, int]:
-    """What the receiver uses once all associations are over."""
+def _settled(receiver: Receiver, stuck: list[Peer], threads_at_rest: int = 7) -> tuple[int, int, int]:
+    """What the receiver uses once all associations are over, or should be."""
     for peer in stuck:
         peer.close()
     stuck.clear()
     threads = receiver.uses()[2]
-    deadline = time.monotonic() + 3 * IDLE_S
+    deadline = time.monotonic() + 30 * IDLE_S
     while time.monotonic() < deadline:
         time.sleep(0.3)
         now = receiver.uses()[2]
-        if now == threads and now < 8:
+        if now == threads <= threads_at_rest:
             break
         threads = now
     return receiver.uses()
