@@ -6,6 +6,7 @@ absence is a failure.
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import numpy as np
 import pydicom
 import pytest
@@ -44,6 +46,7 @@ PROGRAMS = {
         "dcmp2pgm",
     ),
     "strace": ("strace",),
+    "systemd": ("systemd-analyze",),
     "pixelmed": ("java", "/usr/share/java/pixelmed.jar"),
 }
 """What each marker needs, on the PATH or at its place."""
@@ -53,6 +56,11 @@ OPTIONAL = {"pixelmed"}
 
 DICOMWEB_PLUGIN = Path("/usr/share/orthanc/plugins/libOrthancDicomWeb.so")
 """Orthanc speaks DICOMweb at /dicom-web where it has this (Debian: orthanc-dicomweb)."""
+
+hypothesis.settings.register_profile(
+    "any machine", deadline=None, derandomize=True, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("any machine")  # whether a test passes is no matter of luck, nor of speed
 
 os.environ["TCP_NODELAY"] = "1"  # for every dcmtk and Orthanc process: else 20 instances a second
 
@@ -71,14 +79,37 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 def free_port() -> int:
-    """A port that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port that nobody listens on now, nor takes before the test does.
+
+    The system hands out those from 32768 on, to whoever asks next; ours are below, each given once, and
+    every test process has its own.
+    """
+    while True:
+        port = next(_PORTS)
+        with socket.socket() as probe:
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
 
 
-def wait_until(condition: Callable[[], Any], patience_s: float = 10.0) -> Any:
-    """The first true value of the condition; fails when it does not come."""
+def _own_ports() -> Iterator[int]:
+    """Of 40 shares of 500: those of the test processes of one run lie side by side."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    run = os.getppid() if "PYTEST_XDIST_WORKER" in os.environ else os.getpid()
+    first = 10_000 + (run * 8 + worker) % 40 * 500
+    return itertools.cycle(range(first, first + 500))
+
+
+_PORTS = _own_ports()
+
+
+def wait_until(condition: Callable[[], Any], patience_s: float = 240.0) -> Any:
+    """The first true value of the condition; fails when it does not come.
+
+    Patience costs nothing where a test passes, and a busy machine needs it.
+    """
     deadline = time.monotonic() + patience_s
     while not (value := condition()):
         if time.monotonic() > deadline:
@@ -145,12 +176,12 @@ def orthanc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Orthanc]:
             return False
 
     try:
-        wait_until(up, 60)
+        wait_until(up)
         yield found
     finally:
         process.terminate()
         try:
-            process.wait(timeout=20)
+            process.wait(timeout=60)
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()

@@ -24,7 +24,7 @@ DONE, FAILED, REFUSED = 0, 1, 3
 
 def spine_node(*arguments: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "spine_node", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120, cwd=cwd)
+    return subprocess.run(command, capture_output=True, text=True, timeout=600, cwd=cwd)
 
 
 def write_nifti(path: Path, values: np.ndarray) -> Path:
@@ -239,7 +239,7 @@ def test_the_demo_does_not_empty_the_folder_it_was_given(tmp_path: Path) -> None
 def test_the_receiving_process_starts_without_the_heavy_packages() -> None:
     heavy = ("torch", "monai", "highdicom", "matplotlib")
     script = f"import sys, spine_node.cli, spine_node.node; print(*(m for m in {heavy} if m in sys.modules))"
-    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=120)
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=600)
     assert (run.returncode, run.stdout.strip()) == (0, "")
 
 

@@ -59,7 +59,7 @@ def results(first_results: Path, tmp_path: Path) -> Path:
 
 def spine_node(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "spine_node", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=240)
+    return subprocess.run(command, capture_output=True, text=True, timeout=600)
 
 
 def measured(folder: Path) -> Measurements:

@@ -269,7 +269,7 @@ def test_orthanc_commits_what_it_has_and_gets_again_what_it_lost(
         node.settle()
         return commitments(node, "job") == ["committed", "committed"]
 
-    wait_until(committed, 60)
+    wait_until(committed)
     held = orthanc.rest("/tools/find", {"Level": "Instance", "Expand": True, "Query": {}})
     assert {h["MainDicomTags"]["SOPInstanceUID"] for h in held} == {seg, report}
     assert [d.attempts for d in said(node, "job")] == [1, 2]

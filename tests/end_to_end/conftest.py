@@ -63,16 +63,16 @@ class RunningNode:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "spine_node", "serve", "--config", str(config)], stdout=log, stderr=log
             )
-        self.wait_until(self._answers, "the node answers C-ECHO", 60)
+        self.wait_until(self._answers, "the node answers C-ECHO", 300)
 
     def stop(self, number: int = signal.SIGTERM) -> None:
         if self.process is None:
             return
         children = psutil.Process(self.process.pid).children(recursive=True)
         os.kill(self.process.pid, number)
-        self.process.wait(timeout=60)
+        self.process.wait(timeout=120)
         # A worker notices within a second that the node is gone.
-        _, alive = psutil.wait_procs(children, timeout=30)
+        _, alive = psutil.wait_procs(children, timeout=120)
         self.process = None
         assert not alive, f"processes outlive the node: {alive}"
         log = (self.folder / "node.log").read_text(errors="replace")

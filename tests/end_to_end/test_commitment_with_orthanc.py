@@ -32,7 +32,7 @@ def test_results_that_waited_when_the_node_started_are_delivered_and_committed(
 
     try:
         node.start()
-        node.wait_until(committed, "both instances are committed", 60)
+        node.wait_until(committed, "both instances are committed", 300)
         job = node.ledger.job("job")
         assert job is not None
         assert job.state == "delivered"

@@ -46,7 +46,7 @@ def test_a_series_that_never_completes_is_refused_with_its_reason_and_stays_on_d
     job = node.wait_for_job(study_uid(series), "refused")
     assert f"{len(list(incomplete.glob('*.dcm')))} of" in job.reason
     # The reason is written first, then the series is moved, then its new place is written.
-    node.wait_until(lambda: "/refused/" in node.ledger.jobs()[0].folder, "the series is set aside", 30)
+    node.wait_until(lambda: "/refused/" in node.ledger.jobs()[0].folder, "the series is set aside", 300)
     (job,) = node.ledger.jobs()
     assert len(list(Path(job.folder).glob("*.dcm"))) == len(list(incomplete.glob("*.dcm")))
     assert "refused" in (Path(job.folder) / "reason.txt").parent.parent.name
@@ -65,7 +65,7 @@ def test_a_destination_that_wants_notices_gets_the_reason_as_a_picture_in_the_st
         incomplete = without(series, 60, tmp_path / "incomplete")
         node.send(incomplete)
         job = node.wait_for_job(study_uid(series), "refused")
-        (path,) = node.wait_until(told.paths, "the notice arrives", 90)
+        (path,) = node.wait_until(told.paths, "the notice arrives", 300)
         notice, source = pydicom.dcmread(path), pydicom.dcmread(next(series.glob("*.dcm")))
         assert notice.StudyInstanceUID == source.StudyInstanceUID
         assert notice.PatientID == source.PatientID
@@ -75,7 +75,7 @@ def test_a_destination_that_wants_notices_gets_the_reason_as_a_picture_in_the_st
         node.stop()
         node.start()
         node.send(incomplete)
-        node.wait_until(lambda: node.ledger.deliveries(job.job), "the delivery is in the ledger", 30)
+        node.wait_until(lambda: node.ledger.deliveries(job.job), "the delivery is in the ledger", 300)
         assert node.ledger.job(job.job).state == "refused"
         assert told.paths() == [path]
         assert silent.paths() == []
@@ -91,7 +91,7 @@ def test_the_missing_slice_may_come_late(
     node = node_in(quiet_s=0.5, give_up_s=120.0)
     node.send(without(series, 60, tmp_path / "incomplete"))
     node.wait_until(
-        lambda: "series_incomplete" in (node.folder / "node.log").read_text(), "the gap is noticed", 30
+        lambda: "series_incomplete" in (node.folder / "node.log").read_text(), "the gap is noticed", 300
     )
     assert node.ledger.jobs() == []
     node.send(series)

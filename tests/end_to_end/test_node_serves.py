@@ -56,12 +56,12 @@ def test_after_a_kill_what_was_asked_is_told_and_what_was_made_is_served(
     cbct.listen(port)
     try:
         node.start()
-        wait_until(lambda: cbct.heard, 60)
+        wait_until(lambda: cbct.heard)
         assert cbct.last() == (1, [uid for _, uid in references(sent)], {})
     finally:
         cbct.server.end(grace_s=0.0)
 
-    wait_until(lambda: Holdings(node.ledger.database).jobs(), 30)
+    wait_until(lambda: Holdings(node.ledger.database).jobs())
     for way in ((), ("--move", str(port))):
         done = report(node, "READER", *way)
         assert done.returncode == 0, done.stderr
@@ -76,5 +76,5 @@ def report(node: RunningNode, ae_title: str, *way: str) -> subprocess.CompletedP
     address = f"dicom://{node.peer.ae_title}@127.0.0.1:{node.peer.port}"
     asked = ["report", address, "--accession", "B7", "--aet", ae_title, *way]
     return subprocess.run(
-        [sys.executable, "-m", "spine_node", *asked], capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-m", "spine_node", *asked], capture_output=True, text=True, timeout=600, check=False
     )

@@ -72,7 +72,7 @@ def test_a_study_routed_by_the_pacs_comes_back_as_seg_and_sr_in_that_study(
 
     # The same study again: the same objects, no second result.
     assert all(outcome.stored for outcome in node.send(study.series))
-    node.wait_until(lambda: not _receiving(node), "the re-sent series is recognised", 30)
+    node.wait_until(lambda: not _receiving(node), "the re-sent series is recognised", 300)
     again = results_in(orthanc, study.study_uid)
     assert [d.SOPInstanceUID for d in again["SEG"]] == [results["SEG"][0].SOPInstanceUID]
     assert [d.SOPInstanceUID for d in again["SR"]] == [results["SR"][0].SOPInstanceUID]

@@ -45,7 +45,7 @@ def test_a_folder_without_scans_ends_the_command_before_any_model_is_read(tmp_pa
         "--out",
         str(tmp_path / "out"),
     ]
-    run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
+    run = subprocess.run(command, capture_output=True, text=True, check=False, timeout=600)
     assert run.returncode == 3
     assert "holds no scan to evaluate on" in run.stderr
     assert "Traceback" not in run.stderr

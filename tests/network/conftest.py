@@ -44,7 +44,7 @@ def receiving(tmp_path: Path) -> Iterator[Callable[..., Receiver]]:
     def start(inbox: Inbox | None = None, **settings: Any) -> Receiver:
         inbox = inbox or Inbox(tmp_path / f"inbox{len(running)}")
         scp = StorageSCP("NODE", "127.0.0.1", 0, inbox, **settings)
-        running.append(Receiver(scp, inbox, Peer("node", "NODE", "127.0.0.1", scp.start())))
+        running.append(Receiver(scp, inbox, Peer("node", "NODE", "127.0.0.1", scp.start(), 60.0)))
         return running[-1]
 
     yield start

@@ -20,7 +20,7 @@ TLS_ALERT = 0x15  # as who speaks TLS is told (RFC 8446 5.1)
 
 @contextmanager
 def connected(peer: Peer) -> Iterator[socket.socket]:
-    with socket.create_connection((peer.host, peer.port), timeout=20) as connection:
+    with socket.create_connection((peer.host, peer.port), timeout=60) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         yield connection
 

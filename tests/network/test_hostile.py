@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import random
 import socket
 import struct
 import threading
@@ -36,44 +36,48 @@ from tests.network.hostile import (
     store_command,
 )
 
-
-def echo_s(receiver: Receiver) -> float:
-    began = time.monotonic()
-    echo(receiver.peer, "CT1")
-    return time.monotonic() - began
+FAR_S = 200.0
+"""A limit that no test reaches (a peer here waits 60 s): what ends before was ended for another reason."""
 
 
-def test_verification_is_quick_while_a_hundred_connections_say_nothing(receiver: Receiver) -> None:
+def test_verification_waits_for_none_of_a_hundred_connections_that_say_nothing(
+    receiving: Callable[..., Receiver],
+) -> None:
+    receiver = receiving(association_timeout_s=FAR_S)
+    at_rest = threading.active_count()
     with ExitStack() as silent:
         for _ in range(100):
             silent.enter_context(connected(receiver.peer))
-        wait_until(lambda: threading.active_count() > 100)
+        wait_until(lambda: threading.active_count() > at_rest + 80)  # some of an earlier test may end
         before_s = time.process_time()
         time.sleep(1.0)
         assert time.process_time() - before_s < 0.7, "they cost next to nothing"
-        assert max(echo_s(receiver) for _ in range(5)) < 1.0
-    wait_until(lambda: threading.active_count() < 20)
+        for _ in range(5):
+            echo(receiver.peer, "CT1")
+        assert threading.active_count() > at_rest + 80, "they are there still"
+    wait_until(lambda: threading.active_count() < at_rest + 20)
 
 
 def test_a_connection_that_never_asks_for_an_association_is_closed(
     receiving: Callable[..., Receiver],
 ) -> None:
-    receiver = receiving(association_timeout_s=0.5)
+    receiver = receiving(association_timeout_s=0.5, idle_timeout_s=FAR_S)
+    began = time.monotonic()
     with connected(receiver.peer) as connection:
-        began = time.monotonic()
         assert has_ended(connection)
-        assert 0.4 < time.monotonic() - began < 4
+    assert time.monotonic() - began > 0.4
 
 
 def test_more_silent_connections_than_there_is_room_for_keep_nobody_out(
-    receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+    receiving: Callable[..., Receiver], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The one that was silent longest gives way; an association does not."""
+    receiver = receiving(association_timeout_s=FAR_S)
     monkeypatch.setattr(acceptor, "CONNECTIONS", 8)
     held = associate(receiver.peer)
     with ExitStack() as silent:
         connections = [silent.enter_context(connected(receiver.peer)) for _ in range(20)]
-        assert echo_s(receiver) < 1.0
+        echo(receiver.peer, "CT1")
         assert has_ended(connections[0])
         assert held.is_established
         assert held.send_c_store(make_ct_like(receiver)).Status == 0
@@ -95,16 +99,17 @@ def make_ct_like(receiver: Receiver) -> Path:
         b"GET / HTTP/1.1\r\nHost: node\r\n\r\n",
         b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(512),
         pdu(REQUEST, bytes(68)),
-        pdu(REQUEST, os.urandom(4000)),
+        pdu(REQUEST, random.Random(5).randbytes(4000)),
     ],
     ids=["4 GB request", "4 GB data", "data", "unknown", "long release", "HTTP", "TLS", "zeros", "noise"],
 )
-def test_what_is_no_association_request_ends_the_connection_at_once(receiver: Receiver, first: bytes) -> None:
+def test_what_is_no_association_request_ends_the_connection_at_once(
+    receiving: Callable[..., Receiver], first: bytes
+) -> None:
+    receiver = receiving(association_timeout_s=FAR_S, idle_timeout_s=FAR_S)
     with connected(receiver.peer) as connection:
         connection.sendall(first)
-        began = time.monotonic()
         assert has_ended(connection)
-        assert time.monotonic() - began < 2
     echo(receiver.peer, "CT1")
     wait_until(lambda: not receiver.scp._visits)
 
@@ -155,13 +160,11 @@ def test_what_is_no_association_request_ends_the_connection_at_once(receiver: Re
 def test_what_is_not_the_protocol_aborts_the_association_at_once_and_gives_its_seat_back(
     receiving: Callable[..., Receiver], sent: bytes
 ) -> None:
-    receiver = receiving(seats=Seats(None, places=1, per_caller=1))
+    receiver = receiving(seats=Seats(None, places=1, per_caller=1), idle_timeout_s=FAR_S)
     with connected(receiver.peer) as connection:
         associated(connection, receiver.peer)
         connection.sendall(sent)
-        began = time.monotonic()
         assert has_ended(connection)
-        assert time.monotonic() - began < 2
     wait_until(lambda: not receiver.scp._visits)
     association = associate(receiver.peer)
     assert association.is_established
@@ -173,31 +176,31 @@ def test_an_association_that_trickles_ends_at_its_limit(
     receiving: Callable[..., Receiver], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A byte now and then keeps no seat: neither within a packet nor as packets of a byte."""
-    receiver = receiving(idle_timeout_s=0.6)
-    data = fragment(b"x", command=False, last=False)
-    for trickle in (pdu(DATA, b"")[:4] + b"\x00\x01", pdu(DATA, data)):
+    receiver = receiving(idle_timeout_s=4.0)
+    long, short = (fragment(bytes(size), command=False, last=False) for size in (5000, 1))
+    for begun, trickle in ((pdu(DATA, long)[:-5000], b"\0"), (b"", pdu(DATA, short))):
         with connected(receiver.peer) as connection:
             associated(connection, receiver.peer)
-            connection.sendall(pdu(DATA, fragment(store_command(), command=True, last=True)))
             began, ended = time.monotonic(), False
+            connection.sendall(pdu(DATA, fragment(store_command(), command=True, last=True)) + begun)
             connection.settimeout(0.1)
-            while not ended and time.monotonic() - began < 8:
+            while not ended and time.monotonic() - began < 60:
                 try:
-                    connection.sendall(trickle if len(trickle) > 6 else b"\0")
+                    connection.sendall(trickle)
                     ended = has_ended(connection)
                 except TimeoutError:
                     continue
                 except ConnectionError:
                     ended = True
             assert ended
-            assert 0.5 < time.monotonic() - began < 4
+            assert time.monotonic() - began > 3.9
     assert not list(receiver.inbox.root.rglob("*.part"))
 
 
 def test_a_request_that_trickles_ends_at_its_limit(receiving: Callable[..., Receiver]) -> None:
     receiver = receiving(association_timeout_s=0.6)
+    began = time.monotonic()
     with connected(receiver.peer) as connection:
-        began = time.monotonic()
         connection.settimeout(0.1)
         for byte in association_request(receiver.peer):
             try:
@@ -208,28 +211,30 @@ def test_a_request_that_trickles_ends_at_its_limit(receiving: Callable[..., Rece
                 continue
             except ConnectionError:
                 break
-        assert 0.5 < time.monotonic() - began < 4
+        else:
+            pytest.fail("it had all the time it took")
+    assert time.monotonic() - began > 0.5
 
 
 def test_an_association_that_says_nothing_more_ends_at_its_limit(receiving: Callable[..., Receiver]) -> None:
-    receiver = receiving(idle_timeout_s=0.6)
+    receiver = receiving(idle_timeout_s=2.0, association_timeout_s=FAR_S)
+    began = time.monotonic()
     with connected(receiver.peer) as connection:
         associated(connection, receiver.peer)
-        began = time.monotonic()
         assert has_ended(connection)
-        assert 0.5 < time.monotonic() - began < 4
+    assert time.monotonic() - began > 1.9
 
 
 def test_a_long_instance_may_take_longer_than_the_idle_time(receiving: Callable[..., Receiver]) -> None:
     """What moves is not idle."""
-    receiver = receiving(idle_timeout_s=0.5)
+    receiver = receiving(idle_timeout_s=3.0)
     piece = pdu(DATA, fragment(bytes(2000), command=False, last=False))
     with connected(receiver.peer) as connection:
         associated(connection, receiver.peer)
         connection.sendall(pdu(DATA, fragment(store_command(), command=True, last=True)))
         for _ in range(12):
             connection.sendall(piece)
-            time.sleep(0.1)
+            time.sleep(0.3)
         connection.sendall(pdu(DATA, fragment(b"", command=False, last=True)))
         kind, body = receive(connection)
     assert kind == DATA
@@ -237,7 +242,7 @@ def test_a_long_instance_may_take_longer_than_the_idle_time(receiving: Callable[
 
 
 def test_a_peer_that_never_reads_its_answers_ends_at_its_limit(receiving: Callable[..., Receiver]) -> None:
-    receiver = receiving(idle_timeout_s=0.6)
+    receiver = receiving(idle_timeout_s=4.0)
     message = pdu(DATA, fragment(store_command(data_set=False), command=True, last=True))
     with connected(receiver.peer) as connection:
         associated(connection, receiver.peer)
@@ -247,9 +252,9 @@ def test_a_peer_that_never_reads_its_answers_ends_at_its_limit(receiving: Callab
             (connection, socket.SO_RCVBUF),
         ):
             end.setsockopt(socket.SOL_SOCKET, size, 4096)
-        connection.settimeout(10)
+        connection.settimeout(60)
         began, reset = time.monotonic(), False
-        while not reset and time.monotonic() - began < 20:
+        while not reset and time.monotonic() - began < 60:
             try:
                 connection.sendall(message * 500)
             except ConnectionError:
@@ -269,6 +274,20 @@ def test_an_instance_past_the_limit_is_refused_by_name_and_the_next_one_stored(
     assert stored.stored
     assert list(receiver.stored()) == [pydicom.dcmread(short).SOPInstanceUID]
     assert not list(receiver.inbox.root.rglob("*.part"))
+
+
+def test_a_context_without_a_transfer_syntax_is_no_request(receiver: Receiver) -> None:
+    """Found by the fuzzer: it ended the thread of its association with an error of ours."""
+    body = association_request(receiver.peer)[6:]
+    start = body.index(b"\x20\x00", 68)
+    length = struct.unpack(">H", body[start + 2 : start + 4])[0]
+    abstract = body[start + 8 : body.index(b"\x40\x00", start)]
+    context = struct.pack(">BBHBBBB", 0x20, 0, 4 + len(abstract), 1, 0, 0, 0) + abstract
+    with connected(receiver.peer) as connection:
+        connection.sendall(pdu(1, body[:start] + context + body[start + 4 + length :]))
+        kind, _ = receive(connection)
+    assert kind == 7, "an A-ABORT"
+    echo(receiver.peer, "CT1")
 
 
 def test_a_class_in_a_context_for_another_is_refused_by_name(receiver: Receiver) -> None:

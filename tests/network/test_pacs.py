@@ -126,7 +126,7 @@ def test_a_peer_that_does_not_answer_queries_is_said(receiver: object) -> None:
 def test_the_command_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:
     port = free_port()
     command = [sys.executable, "-m", "spine_node.network.pacs", "PACS", str(port), str(tmp_path / "pacs")]
-    peer = Peer("pacs", "PACS", "127.0.0.1", port)
+    peer = Peer("pacs", "PACS", "127.0.0.1", port, 60.0)
 
     def up() -> bool:
         try:
@@ -136,8 +136,8 @@ def test_the_command_serves_until_it_is_told_to_stop(tmp_path: Path) -> None:
         return True
 
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
-        wait_until(up, 60)
+        wait_until(up)
         assert send(peer, make_ct(tmp_path / "sent", slices=1), "NODE")[0].stored
         process.terminate()
-        assert process.wait(20) == 0
+        assert process.wait(120) == 0
     assert len(list((tmp_path / "pacs").glob("*.dcm"))) == 1

@@ -25,7 +25,7 @@ ROOTS = {"-P": ["-k", "PatientID=T1"], "-S": []}
 
 def run(*command: object) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
-        [*map(str, command)], capture_output=True, text=True, check=False, timeout=60, errors="replace"
+        [*map(str, command)], capture_output=True, text=True, check=False, timeout=240, errors="replace"
     )
     assert done.returncode == 0, done.stderr
     return done

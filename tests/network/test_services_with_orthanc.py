@@ -31,7 +31,7 @@ def enter(orthanc: Orthanc, node: Peer) -> Peer:
     """Let Orthanc know the node; gives what the node is to know of Orthanc."""
     entry = {"AET": node.ae_title, "Host": node.host, "Port": node.port, "AllowStorageCommitment": True}
     orthanc.rest("/modalities/node", entry, "PUT")
-    return Peer("pacs", orthanc.ae_title, "127.0.0.1", orthanc.port, 5.0, 30.0)
+    return Peer("pacs", orthanc.ae_title, "127.0.0.1", orthanc.port, 60.0, 120.0)
 
 
 def test_orthanc_finds_results_and_moves_them_to_itself(

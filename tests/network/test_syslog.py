@@ -83,13 +83,13 @@ def test_a_repository_over_tls_gets_what_was_written_before_while_it_was_away_an
         wait_until(lambda: [e for e in events if e["event"] == "audit_repository_away"])
         append(tmp_path, sent[10:20], 1000)
         with tls_repository(hospital, port, received):
-            wait_until(lambda: len(received) == 20, 20)
+            wait_until(lambda: len(received) == 20)
             wait_until(lambda: [e for e in events if e["event"] == "audit_repository_back"])
             sending.stop()
             append(tmp_path, sent[20:], 1000)
             again = repository()
             again.start()
-            wait_until(lambda: len(received) >= 30, 20)
+            wait_until(lambda: len(received) >= 30)
             again.stop()
     assert received == sent
     assert again.waiting_bytes() == 0
@@ -115,7 +115,7 @@ def test_a_repository_over_udp_gets_one_message_a_datagram(tmp_path: Path) -> No
     append(tmp_path, sent, 10_000)
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as listening:
         listening.bind(("127.0.0.1", 0))
-        listening.settimeout(10)
+        listening.settimeout(120)
         sending = Repository(tmp_path, f"udp://127.0.0.1:{listening.getsockname()[1]}", None, 1000)
         sending.start()
         received = [HEADER.fullmatch(listening.recv(65535))[1].decode() for _ in sent]  # type: ignore[index]

@@ -20,7 +20,7 @@ pytestmark = pytest.mark.dcmtk
 
 
 def run(*command: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*map(str, command)], capture_output=True, text=True, check=False, timeout=60)
+    return subprocess.run([*map(str, command)], capture_output=True, text=True, check=False, timeout=240)
 
 
 def address(peer: Peer) -> tuple[str, str]:
@@ -87,7 +87,7 @@ def test_results_sent_to_storescp_arrive_byte_for_byte(tmp_path: Path) -> None:
         str(received),
         str(port),
     ]
-    peer = Peer("dcmtk", "DCMTK", "127.0.0.1", port)
+    peer = Peer("dcmtk", "DCMTK", "127.0.0.1", port, 60.0)
     paths = make_ct(tmp_path / "sent", slices=5)
     with subprocess.Popen(command, env=os.environ | {"TCP_NODELAY": "1"}) as process:
         try:

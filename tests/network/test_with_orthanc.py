@@ -19,7 +19,7 @@ pytestmark = pytest.mark.orthanc
 
 @pytest.fixture
 def pacs(orthanc: Orthanc) -> Peer:
-    return Peer("pacs", orthanc.ae_title, "127.0.0.1", orthanc.port)
+    return Peer("pacs", orthanc.ae_title, "127.0.0.1", orthanc.port, 60.0)
 
 
 def study_uid(path: Path) -> str:

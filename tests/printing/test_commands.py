@@ -27,7 +27,7 @@ def labels(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def print_(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "spine_node", "print", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, capture_output=True, text=True, timeout=600)
 
 
 def test_every_structure_is_written_and_its_figures_are_printed(labels: Path, tmp_path: Path) -> None:

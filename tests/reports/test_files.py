@@ -5,12 +5,12 @@ from __future__ import annotations
 import copy
 import json
 import os
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import EnhancedSRStorage
 
@@ -22,6 +22,7 @@ from spine_node.reports.find import find_in_files
 from tests.conftest import make_ct
 from tests.reports.conftest import Done
 from tests.reports.kept import PI_ALONE, keep, others, ours
+from tests.steps import steps_of
 
 DOSE_REPORT = "1.2.840.10008.5.1.4.1.1.88.67"
 FIXED = replace(PI_ALONE, levels=LevelIdentification(9.0, "", ("L5",)))
@@ -189,13 +190,20 @@ def test_what_cannot_be_opened_is_counted(tmp_path: Path) -> None:
     assert uids(tmp_path) == ["2.25.1"]
 
 
-def test_a_thousand_images_are_passed_over_in_a_moment(tmp_path: Path) -> None:
-    (image,) = make_ct(tmp_path / "ct", slices=1)
-    for number in range(1000):
-        os.link(image, tmp_path / "ct" / f"{number}.dcm")
-    began = time.process_time()
-    assert find_in_files(tmp_path, Query()).passed_over["other DICOM objects"] == 1001
-    assert time.process_time() - began < 5.0
+def test_images_are_passed_over_by_their_first_bytes(tmp_path: Path) -> None:
+    """There may be thousands for each report: what lies behind the File Meta Information costs nothing."""
+
+    def pass_over() -> None:
+        assert find_in_files(tmp_path, Query()).passed_over == {"other DICOM objects": 10}
+
+    images = make_ct(tmp_path / "ct", slices=10)
+    short = steps_of(pass_over)
+    for path in images:
+        image = dcmread(path)
+        for number in range(500):
+            image.add_new((0x0009, 0x1000 + number), "LO", "x")
+        image.save_as(path)
+    assert steps_of(pass_over) - short < 500
 
 
 def test_the_exit_status_tells_found_from_nothing_from_wrong(

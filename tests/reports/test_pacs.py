@@ -53,7 +53,7 @@ def fill(pacs: Peer, folder: Path) -> None:
 @pytest.fixture
 def filled(orthanc: Orthanc, tmp_path: Path) -> Callable[[str], Archive]:
     """Orthanc with everything above; gives it as an archive that is asked in a certain way."""
-    pacs = Peer("pacs", orthanc.ae_title, "127.0.0.1", orthanc.port, 5.0, 30.0)
+    pacs = Peer("pacs", orthanc.ae_title, "127.0.0.1", orthanc.port, 60.0, 120.0)
     port = free_port()
     reader = {"AET": READER, "Host": "127.0.0.1", "Port": port, "AllowGet": True, "AllowMove": True}
     orthanc.rest("/modalities/reader", reader, "PUT")
@@ -66,7 +66,7 @@ def filled(orthanc: Orthanc, tmp_path: Path) -> Callable[[str], Archive]:
                 pytest.fail(absent) if os.environ.get("CI") == "true" else pytest.skip(absent)
             from spine_node.network.dicomweb import WebArchive
 
-            return WebArchive(f"{orthanc.url}/dicom-web/", 5.0, 30.0)
+            return WebArchive(f"{orthanc.url}/dicom-web/", 60.0, 120.0)
         return DimseArchive(pacs, READER, Receiver("127.0.0.1", port) if way == "C-MOVE" else None)
 
     return asked
@@ -137,7 +137,7 @@ def test_a_pacs_that_cannot_call_back_is_told_apart(
     """It does not know our AE title; or it does, and sends to another port."""
     document = [Document(STUDY, "2.25.2.1", "2.25.2")]
     filled("C-GET")
-    pacs = Peer("pacs", orthanc.ae_title, "127.0.0.1", orthanc.port, 5.0, 30.0)
+    pacs = Peer("pacs", orthanc.ae_title, "127.0.0.1", orthanc.port, 60.0, 120.0)
     with pytest.raises(PeerUnavailable, match="our AE title STRANGER, and may that retrieve"):
         DimseArchive(pacs, "STRANGER", Receiver("127.0.0.1", free_port())).fetch(document)
     wrong_port = free_port()
@@ -159,7 +159,7 @@ def test_dcmtk_gives_back_the_bytes_it_got(tmp_path: Path) -> None:
         f"VendorTable BEGIN\nVendorTable END\nAETable BEGIN\n"
         f"QR {tmp_path / 'db'} RW (200, 1024mb) ANY\nAETable END\n"
     )
-    peer = Peer("dcmtk", "QR", "127.0.0.1", port, 5.0, 30.0)
+    peer = Peer("dcmtk", "QR", "127.0.0.1", port, 60.0, 120.0)
     with subprocess.Popen(["dcmqrscp", "-c", str(config)]) as process:
         try:
             wait_until(lambda: _answers(peer))
@@ -194,7 +194,7 @@ def test_a_pacs_that_does_not_answer_is_not_waited_for() -> None:
 
 def test_a_pacs_without_c_get_is_said_with_what_to_do(tmp_path: Path) -> None:
     pacs = FolderPacs("PACS", "127.0.0.1", 0, tmp_path)
-    peer = Peer("pacs", "PACS", "127.0.0.1", pacs.start(), 5.0, 5.0)
+    peer = Peer("pacs", "PACS", "127.0.0.1", pacs.start(), 60.0, 60.0)
     try:
         fill(peer, tmp_path / "sent")
         archive = DimseArchive(peer, READER)

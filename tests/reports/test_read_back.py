@@ -29,7 +29,7 @@ from tests.reports.kept import PI_ALONE, keep, ours, whole_panel
 
 def in_a_shell(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
     command = [sys.executable, "-m", "spine_node", "report", *map(str, arguments)]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+    return subprocess.run(command, capture_output=True, text=True, timeout=600)
 
 
 @pytest.fixture(scope="module")

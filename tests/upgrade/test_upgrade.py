@@ -88,12 +88,12 @@ def test_work_in_flight_ends_delivered_once_and_under_the_uids_it_had(
     node.destinations.append(Destination("pacs", "PACS", "127.0.0.1", pacs.start(), results=("seg", "sr")))
     try:
         node.start()
-        node.wait_until(lambda: states(node) == AFTER, "all has ended", 120)
+        node.wait_until(lambda: states(node) == AFTER, "all has ended", 300)
         # An operator, beside the running node: what that release did not deliver, and a series it refused.
         assert "sent again to pacs" in spine_node("retry", f"{JOBS[UNDELIVERED]}.1", node)
         assert "judged again" in spine_node("retry", f"{JOBS[REFUSED]}.2", node)
-        node.wait_until(lambda: states(node)[UNDELIVERED] == "delivered", "it was sent again", 30)
-        node.wait_until(lambda: judged(node) == "ignored", "it was judged by today's rules", 30)
+        node.wait_until(lambda: states(node)[UNDELIVERED] == "delivered", "it was sent again", 300)
+        node.wait_until(lambda: judged(node) == "ignored", "it was judged by today's rules", 300)
     finally:
         node.stop()
         pacs.stop()
@@ -126,7 +126,7 @@ def states(node: RunningNode) -> dict[str, str]:
 def spine_node(command: str, name: str, node: RunningNode) -> str:
     """A command that succeeds, and what it prints."""
     words = [sys.executable, "-m", "spine_node", command, name, "--config", str(node.folder / "node.toml")]
-    return subprocess.run(words, capture_output=True, text=True, timeout=60, check=True).stdout
+    return subprocess.run(words, capture_output=True, text=True, timeout=600, check=True).stdout
 
 
 @pytest.mark.parametrize("command", ["serve", "studies"])
@@ -142,7 +142,7 @@ def test_a_newer_release_s_storage_is_refused_with_words_and_left_as_it_is(
     before = everything(tmp_path / "data")
     done = subprocess.run(
         [sys.executable, "-m", "spine_node", command, "--config", str(config)],
-        capture_output=True, text=True, timeout=60, check=False,
+        capture_output=True, text=True, timeout=600, check=False,
     )  # fmt: skip
     assert done.returncode == 3
     assert "schema version 0977" in done.stderr
@@ -172,7 +172,7 @@ def test_of_the_engine_s_rows_those_of_what_ended_go_and_those_in_flight_stay(tm
     """The engine itself never deletes any."""
     database = spool_of_release_0_2(tmp_path / "data")
     words = [sys.executable, "-c", PURGE, f"sqlite:///{database}"]
-    said = subprocess.run(words, capture_output=True, text=True, timeout=60, check=True).stdout
+    said = subprocess.run(words, capture_output=True, text=True, timeout=600, check=True).stdout
     assert said.split() == ["4"]
     with sqlite3.connect(database) as connection:
         left = {name for (name,) in connection.execute("SELECT workflow_uuid FROM workflow_status")}

@@ -112,7 +112,7 @@ def by_dicomweb(url: str, study: Study) -> Bytes:
         headers={"Accept": 'multipart/related; type="application/dicom"; transfer-syntax=*'},
     )
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(request, timeout=60) as answer:
+    with opener.open(request, timeout=240) as answer:
         head = f"Content-Type: {answer.headers['Content-Type']}\r\n\r\n".encode()
         boundary = BytesParser().parsebytes(head).get_boundary()
         parts = answer.read().split(f"--{boundary}".encode())
@@ -147,7 +147,7 @@ def receiving(folder: Path, port: int) -> Iterator[FolderPacs]:
 def test_orthanc_finds_everything_and_gives_it_back_in_every_way(
     orthanc: Orthanc, study: Study, tmp_path: Path
 ) -> None:
-    pacs = Peer("pacs", orthanc.ae_title, "127.0.0.1", orthanc.port)
+    pacs = Peer("pacs", orthanc.ae_title, "127.0.0.1", orthanc.port, 60.0)
     port = free_port()
     reader = {"AET": READER, "Host": "127.0.0.1", "Port": port, "AllowGet": True, "AllowMove": True}
     orthanc.rest("/modalities/reader", reader, "PUT")
@@ -204,7 +204,7 @@ def running(command: list[str], peer: Peer) -> Iterator[None]:
 
 @pytest.mark.dcmtk
 def test_storescp_that_takes_any_class_gets_each_byte(study: Study, tmp_path: Path) -> None:
-    peer = Peer("dcmtk", "DCMTK", "127.0.0.1", free_port())
+    peer = Peer("dcmtk", "DCMTK", "127.0.0.1", free_port(), 60.0)
     with running(storescp(tmp_path, peer.port, "--promiscuous", "+xa"), peer):
         outcomes = send(peer, sent(study), "NODE")
         assert {outcome.name for outcome in outcomes} == {"stored"}
@@ -214,7 +214,7 @@ def test_storescp_that_takes_any_class_gets_each_byte(study: Study, tmp_path: Pa
 
 @pytest.mark.dcmtk
 def test_storescp_that_does_not_know_labelmap_gets_all_the_rest(study: Study, tmp_path: Path) -> None:
-    peer = Peer("dcmtk", "DCMTK", "127.0.0.1", free_port())
+    peer = Peer("dcmtk", "DCMTK", "127.0.0.1", free_port(), 60.0)
     with running(storescp(tmp_path, peer.port, "+xa"), peer):
         outcomes = send(peer, sent(study), "NODE")
     assert {outcome.name for outcome in outcomes} == {"stored", "not accepted"}
@@ -223,7 +223,7 @@ def test_storescp_that_does_not_know_labelmap_gets_all_the_rest(study: Study, tm
 
 @pytest.mark.dcmtk
 def test_dcmqrscp_keeps_what_it_knows_and_gives_it_back(study: Study, tmp_path: Path) -> None:
-    peer, back = Peer("archive", "DCMQR", "127.0.0.1", free_port()), free_port()
+    peer, back = Peer("archive", "DCMQR", "127.0.0.1", free_port(), 60.0), free_port()
     database = tmp_path / "database"
     database.mkdir()
     (tmp_path / "dcmqrscp.cfg").write_text(
