@@ -201,7 +201,7 @@ class Spool:
 
 
 class Housekeeping:
-    """What the main process does for the disk, four times a second, nearly always nothing.
+    """What the main process does for the disk, five times a second, nearly always nothing.
 
     Parameters
     ----------

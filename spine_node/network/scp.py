@@ -18,7 +18,7 @@ from weakref import WeakKeyDictionary
 from pynetdicom import AE, evt
 from pynetdicom.association import Association
 
-from spine_node.audit.messages import RESTRICTED_FUNCTION, Party, security_alert
+from spine_node.audit.messages import NODE_AUTHENTICATION, RESTRICTED_FUNCTION, Code, Party, security_alert
 from spine_node.audit.trail import AuditTrail
 from spine_node.logs import logger
 from spine_node.network.acceptor import AssociationServer, accept
@@ -197,9 +197,7 @@ class StorageSCP:
         """What a peer sends is not the protocol, or past its limits: its association ends here."""
         visit = self._visits.get(association) or Visit(association.requestor.address)
         log.warning("association_broken", reason=reason, address=visit.address, calling_ae=visit.calling_ae)
-        if self._audit is not None:
-            who = Party(visit.calling_ae, visit.address)
-            self._audit.write(security_alert(self._audit.source, who, reason, RESTRICTED_FUNCTION))
+        self._alert(Party(visit.calling_ae, visit.address), reason, RESTRICTED_FUNCTION)
 
     def _may_store(self, association: Association, request: StoreRequest) -> None:
         """Raise StoreRefusedError unless this association may store this class."""
@@ -219,8 +217,8 @@ class StorageSCP:
     def _on_turned_away(self, address: str, turned_away: NotLetInError) -> None:
         write = log.info if turned_away.harmless else log.warning
         write("connection_refused", address=address, reason=str(turned_away))
-        if self._audit is not None and not turned_away.harmless:
-            self._audit.write(security_alert(self._audit.source, Party("", address), str(turned_away)))
+        if not turned_away.harmless:
+            self._alert(Party("", address), str(turned_away))
 
     def _on_requested(self, event: evt.Event) -> None:
         """Reject who may not call, or not now; leave to the others the contexts that they have a right to."""
@@ -252,10 +250,14 @@ class StorageSCP:
             return
         self._seats.leave(visit.seat)
         log.info(f"association_{visit.ended}", calling_ae=visit.calling_ae, **visit.facts())
+        sender = Party(visit.calling_ae, visit.address)
         if self._audit is not None:
-            sender = Party(visit.calling_ae, visit.address)
             for message in visit.received(self._audit.source, sender):
                 self._audit.write(message)
-            if visit.too_long:
-                words = f"{visit.too_long} instances were longer than {self._max_instance_bytes} bytes"
-                self._audit.write(security_alert(self._audit.source, sender, words, RESTRICTED_FUNCTION))
+        if visit.too_long:
+            words = f"{visit.too_long} instances were longer than {self._max_instance_bytes} bytes"
+            self._alert(sender, words, RESTRICTED_FUNCTION)
+
+    def _alert(self, peer: Party, words: str, kind: Code = NODE_AUTHENTICATION) -> None:
+        if self._audit is not None:
+            self._audit.write(security_alert(self._audit.source, peer, words, kind))

@@ -100,7 +100,7 @@ class Hospital:
         return self.uids[job]
 
     def round(self) -> int:
-        """What the node does four times a second: drain every line that is due; how many were."""
+        """What the node does five times a second: drain every line that is due; how many were."""
         self.proof.follow_up()
         due = self.sender.due()
         for peer, part in due:
