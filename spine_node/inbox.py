@@ -179,10 +179,6 @@ class Inbox:
             os.close(folder)
         return stored
 
-    def temporary_folder(self) -> Path:
-        """A folder of this process on the inbox's filesystem; emptied when the process has ended."""
-        return self._drafts.folder()
-
     def open_series(self) -> list[ReceivedSeries]:
         """Series that are arriving and may be claimed, the longest silent first.
 

@@ -435,11 +435,11 @@ def test_temporary_files_of_a_killed_process_are_cleared_and_those_of_a_living_o
     tmp_path: Path,
 ) -> None:
     living = Inbox(tmp_path)
-    mine = living.temporary_folder() / "mine.part"
+    mine = living._drafts.folder() / "mine.part"
     mine.write_bytes(b"half an instance")
     code = (
         "import sys, time; from pathlib import Path; from spine_node.inbox import Inbox\n"
-        "folder = Inbox(Path(sys.argv[1])).temporary_folder()\n"
+        "folder = Inbox(Path(sys.argv[1]))._drafts.folder()\n"
         "(folder / 'half.part').write_bytes(b'half'); print(folder, flush=True); time.sleep(60)"
     )
     with subprocess.Popen(

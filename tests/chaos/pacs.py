@@ -31,6 +31,7 @@ from spine_node.network.contexts import STORAGE_COMMITMENT, STORAGE_COMMITMENT_I
 from spine_node.network.part10 import file_header
 from spine_node.network.server import listen
 from spine_node.network.statuses import Status
+from tests.network.commitment_answer import report
 
 WAYS = {"same": 4, "new": 4, "late": 1, "never": 1}
 """How an answer comes, and how often of ten: on the association of the question, on a new one, on a new one
@@ -94,26 +95,17 @@ class Archive:
         return status
 
     def _promise(self, asked: Dataset) -> Dataset:
-        answer = Dataset()
-        answer.TransactionUID = asked.TransactionUID
-        kept, failed = [], []
+        failed: dict[str, int] = {}
         with self._lock:
-            for item in asked.ReferencedSOPSequence:
-                uid = str(item.ReferencedSOPInstanceUID)
+            uids = [str(item.ReferencedSOPInstanceUID) for item in asked.ReferencedSOPSequence]
+            for uid in uids:
                 denied = uid not in self._denied and random.random() < DENIED
-                if uid in self.kept and not denied:
-                    kept.append(item)
-                else:
+                if uid not in self.kept or denied:
                     self._denied.add(uid)
-                    item.FailureReason = int(Status.NO_SUCH_OBJECT_INSTANCE)
-                    failed.append(item)
-            uids = [str(item.ReferencedSOPInstanceUID) for item in kept]
-            os.write(self._lines, "".join(f"{uid}\n" for uid in uids).encode())
+                    failed[uid] = int(Status.NO_SUCH_OBJECT_INSTANCE)
+            os.write(self._lines, "".join(f"{uid}\n" for uid in uids if uid not in failed).encode())
             os.fsync(self._lines)
-        answer.ReferencedSOPSequence = kept
-        if failed:
-            answer.FailedSOPSequence = failed
-        return answer
+        return report(asked, failed)
 
 
 def main(ae_title: str, port: str, journal: str, delay_s: str, node_port: str) -> None:

@@ -26,6 +26,7 @@ from spine_node.network.contexts import STORAGE_COMMITMENT
 from spine_node.network.peer import Peer
 from spine_node.network.statuses import Status
 from tests.conftest import free_port, wait_until
+from tests.network.commitment_answer import report
 from tests.network.conftest import Receiver
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
@@ -46,23 +47,6 @@ class Notebook:
             raise OSError("disk full")
         self.answers[transaction_uid] = (list(committed), dict(failed), sender)
         return transaction_uid in self.known
-
-
-def report(asked: Dataset, failed: Mapping[str, int] | None = None) -> Dataset:
-    """The answer to a question: all is committed, but what is named."""
-    failed = failed or {}
-    answer = Dataset()
-    answer.TransactionUID = asked.TransactionUID
-    answer.ReferencedSOPSequence, answer.FailedSOPSequence = [], []
-    for item in asked.ReferencedSOPSequence:
-        if item.ReferencedSOPInstanceUID in failed:
-            item.FailureReason = failed[item.ReferencedSOPInstanceUID]
-            answer.FailedSOPSequence.append(item)
-        else:
-            answer.ReferencedSOPSequence.append(item)
-    if not failed:
-        del answer.FailedSOPSequence
-    return answer
 
 
 @dataclass
